@@ -1,0 +1,427 @@
+#include "fs/tree.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "fs/status_text.h"
+
+namespace ocirepofs {
+namespace {
+
+using Node = Tree::Node;
+
+constexpr std::string_view kStatusName = ".status";
+constexpr Node kUpperBit = Node{1} << 62;   // directories of namespaces
+constexpr Node kStatusBit = Node{1} << 63;  // versions of `.status`
+constexpr off_t kStatusCookie = 1;          // children of a revision's root count from here
+constexpr mode_t kPermissionBits = 0777;
+constexpr blksize_t kPreferredBlockSize = 128 * 1024;
+
+Node MakeNode(uint32_t serial, uint32_t record) { return Node{serial} << 32 | record; }
+uint32_t SerialOf(Node node) { return static_cast<uint32_t>(node >> 32); }
+uint32_t RecordOf(Node node) { return static_cast<uint32_t>(node); }
+bool IsStatus(Node node) { return (node & kStatusBit) != 0; }
+bool IsUpper(Node node) { return node == Tree::kRoot || (node & kUpperBit) != 0; }
+
+timespec WallNow() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+void SetSize(uint64_t size, struct stat* attributes) {
+  attributes->st_size = static_cast<off_t>(size);
+  attributes->st_blocks = static_cast<blkcnt_t>((size + 511) / 512);
+}
+
+}  // namespace
+
+Tree::Tree(const Catalog* catalog, Options options)
+    : catalog_(catalog), options_(std::move(options)) {
+  upper_[kRoot].changed = WallNow();
+}
+
+std::vector<Tree::NameChange> Tree::AddRepository(const ObjectKey& key) {
+  const std::lock_guard lock(upper_mutex_);
+  const timespec now = WallNow();
+  std::vector<NameChange> changes;
+  const auto add = [&](Node parent, UpperDirectory::Child child) {
+    UpperDirectory& directory = upper_[parent];
+    if (directory.ordinals.contains(child.name)) return;
+    changes.push_back({parent, child.name});
+    directory.ordinals[child.name] = next_ordinal_;
+    directory.children[next_ordinal_++] = std::move(child);
+    directory.changed = now;
+  };
+  Node parent = kRoot;
+  if (options_.layout == Layout::kNamespaced) {
+    const auto [space, is_new] = spaces_.try_emplace(key.namespace_name, 0);
+    if (is_new) space->second = kUpperBit | spaces_.size();
+    parent = space->second;
+    add(kRoot, {.name = key.namespace_name, .directory = parent, .repository = {}});
+  }
+  add(parent, {.name = key.name, .directory = 0, .repository = key});
+  return changes;
+}
+
+std::vector<Tree::NameChange> Tree::RemoveRepository(const ObjectKey& key) {
+  {
+    const std::lock_guard lock(status_mutex_);
+    if (const auto current = status_current_.find(key); current != status_current_.end()) {
+      const auto version = status_versions_.find(current->second.node);
+      version->second.current = false;
+      if (version->second.count == 0) status_versions_.erase(version);
+      status_current_.erase(current);
+    }
+  }
+  const std::lock_guard lock(upper_mutex_);
+  const timespec now = WallNow();
+  std::vector<NameChange> changes;
+  const auto remove = [&](Node parent, const std::string& name) {
+    UpperDirectory& directory = upper_[parent];
+    const auto ordinal = directory.ordinals.find(name);
+    if (ordinal == directory.ordinals.end()) return;
+    directory.children.erase(ordinal->second);
+    directory.ordinals.erase(ordinal);
+    directory.changed = now;
+    changes.push_back({parent, name});
+  };
+  Node parent = kRoot;
+  if (options_.layout == Layout::kNamespaced) {
+    const auto space = spaces_.find(key.namespace_name);
+    if (space == spaces_.end()) return changes;
+    parent = space->second;
+  }
+  remove(parent, key.name);
+  if (parent != kRoot && upper_[parent].children.empty()) remove(kRoot, key.namespace_name);
+  return changes;
+}
+
+std::optional<Tree::NameChange> Tree::Locate(const ObjectKey& key) const {
+  const std::lock_guard lock(upper_mutex_);
+  Node parent = kRoot;
+  if (options_.layout == Layout::kNamespaced) {
+    const auto space = spaces_.find(key.namespace_name);
+    if (space == spaces_.end()) return std::nullopt;
+    parent = space->second;
+  }
+  const auto directory = upper_.find(parent);
+  if (directory == upper_.end() || !directory->second.ordinals.contains(key.name)) {
+    return std::nullopt;
+  }
+  return NameChange{parent, key.name};
+}
+
+std::shared_ptr<const Snapshot> Tree::FindSnapshot(Node node) const {
+  const std::shared_lock lock(revisions_mutex_);
+  const auto found = revisions_.find(SerialOf(node));
+  if (found == revisions_.end()) return nullptr;
+  // Numbers come back from the kernel, and are believed only as far as they can be true.
+  if (RecordOf(node) >= found->second->snapshot->image->index().size()) return nullptr;
+  return found->second->snapshot;
+}
+
+void Tree::Count(const std::shared_ptr<const Snapshot>& snapshot, uint64_t count) {
+  {
+    const std::shared_lock lock(revisions_mutex_);
+    if (const auto found = revisions_.find(snapshot->serial); found != revisions_.end()) {
+      found->second->count += count;
+      return;
+    }
+  }
+  const std::lock_guard lock(revisions_mutex_);
+  std::unique_ptr<Revision>& revision = revisions_[snapshot->serial];
+  if (revision == nullptr) revision = std::make_unique<Revision>(snapshot);
+  revision->count += count;
+}
+
+void Tree::Forget(Node node, uint64_t count) {
+  if (IsStatus(node)) {
+    const std::lock_guard lock(status_mutex_);
+    const auto version = status_versions_.find(node);
+    if (version == status_versions_.end()) return;
+    version->second.count -= std::min(count, version->second.count);
+    if (version->second.count == 0 && !version->second.current) status_versions_.erase(version);
+    return;
+  }
+  if (IsUpper(node)) return;
+  {
+    const std::shared_lock lock(revisions_mutex_);
+    const auto found = revisions_.find(SerialOf(node));
+    if (found == revisions_.end() || found->second->count.fetch_sub(count) != count) return;
+  }
+  // The last count went; another lookup may have come since, so look again alone.
+  std::unique_ptr<Revision> dropped;  // closes its files after the lock is released
+  const std::lock_guard lock(revisions_mutex_);
+  const auto found = revisions_.find(SerialOf(node));
+  if (found == revisions_.end() || found->second->count != 0) return;
+  dropped = std::move(found->second);
+  revisions_.erase(found);
+}
+
+void Tree::Describe(const Snapshot& snapshot, uint32_t number, struct stat* attributes) const {
+  const Index& index = snapshot.image->index();
+  const IndexRecord& record = index.record(number);
+  *attributes = {};
+  attributes->st_ino = MakeNode(snapshot.serial, number);
+  attributes->st_uid = options_.uid;
+  attributes->st_gid = options_.gid;
+  attributes->st_nlink = 1;
+  attributes->st_blksize = kPreferredBlockSize;
+  attributes->st_mtim.tv_sec = index.facts().modification_time;
+  attributes->st_ctim = attributes->st_atim = attributes->st_mtim;
+  SetSize(record.size, attributes);
+  switch (record.type) {
+    case NodeType::kDirectory:
+      attributes->st_mode = S_IFDIR | (0555 & ~options_.umask);
+      attributes->st_nlink = 2 + record.subdirectory_count;
+      SetSize(4096, attributes);
+      break;
+    case NodeType::kFile:
+      attributes->st_mode = S_IFREG | ((record.executable != 0 ? 0555 : 0444) & ~options_.umask);
+      break;
+    case NodeType::kSymlink:
+      attributes->st_mode = S_IFLNK | kPermissionBits;
+      break;
+  }
+}
+
+void Tree::DescribeUpper(Node node, const timespec& changed, struct stat* attributes) const {
+  *attributes = {};
+  attributes->st_ino = node;
+  attributes->st_mode = S_IFDIR | (0555 & ~options_.umask);
+  attributes->st_nlink = 2;
+  attributes->st_uid = options_.uid;
+  attributes->st_gid = options_.gid;
+  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = changed;
+  SetSize(4096, attributes);
+}
+
+void Tree::DescribeStatus(Node node, const StatusVersion& version, struct stat* attributes) const {
+  *attributes = {};
+  attributes->st_ino = node;
+  attributes->st_mode = S_IFREG | (0444 & ~options_.umask);
+  attributes->st_nlink = 1;
+  attributes->st_uid = options_.uid;
+  attributes->st_gid = options_.gid;
+  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = version.changed;
+  SetSize(version.text->size(), attributes);
+}
+
+int Tree::LookupUpper(Node parent, std::string_view name, Entry* entry) {
+  ObjectKey key;
+  {
+    const std::lock_guard lock(upper_mutex_);
+    const auto directory = upper_.find(parent);
+    if (directory == upper_.end()) return ESTALE;
+    const auto ordinal = directory->second.ordinals.find(name);
+    if (ordinal == directory->second.ordinals.end()) return ENOENT;
+    const UpperDirectory::Child& child = directory->second.children.at(ordinal->second);
+    if (child.directory != 0) {
+      entry->node = child.directory;
+      entry->lifetime = Lifetime::kBrief;
+      entry->attribute_lifetime = Lifetime::kNone;
+      DescribeUpper(child.directory, upper_[child.directory].changed, &entry->attributes);
+      return 0;
+    }
+    key = child.repository;
+  }
+  const std::shared_ptr<const Publication> publication = catalog_->Find(key);
+  if (publication == nullptr) return ENOENT;
+  Count(publication->snapshot, 1);
+  entry->node = MakeNode(publication->snapshot->serial, Index::kRoot);
+  entry->lifetime = Lifetime::kBrief;
+  Describe(*publication->snapshot, Index::kRoot, &entry->attributes);
+  return 0;
+}
+
+int Tree::LookupStatus(const ObjectKey& key, Entry* entry) {
+  // Found under the lock: otherwise a slower thread could put an older version over a newer one.
+  const std::lock_guard lock(status_mutex_);
+  const std::shared_ptr<const Publication> publication = catalog_->Find(key);
+  if (publication == nullptr) return ENOENT;
+  CurrentStatus& current = status_current_[key];
+  if (current.publication != publication) {
+    auto text = std::make_shared<const std::string>(RenderStatus(*publication, options_.cache_url));
+    const auto former = status_versions_.find(current.node);
+    if (former == status_versions_.end() || *former->second.text != *text) {
+      if (former != status_versions_.end()) {
+        former->second.current = false;
+        if (former->second.count == 0) status_versions_.erase(former);
+      }
+      current.node = kStatusBit | next_status_++;
+      StatusVersion& version = status_versions_[current.node];
+      version.text = std::move(text);
+      version.changed = WallNow();
+    }
+    current.publication = publication;
+  }
+  StatusVersion& version = status_versions_.at(current.node);
+  ++version.count;
+  entry->node = current.node;
+  entry->lifetime = Lifetime::kNone;
+  DescribeStatus(current.node, version, &entry->attributes);
+  return 0;
+}
+
+int Tree::Lookup(Node parent, std::string_view name, Entry* entry) {
+  if (IsStatus(parent)) return ENOTDIR;
+  if (IsUpper(parent)) return LookupUpper(parent, name, entry);
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(parent);
+  if (snapshot == nullptr) return ESTALE;
+  const Index& index = snapshot->image->index();
+  const IndexRecord& directory = index.record(RecordOf(parent));
+  if (directory.type != NodeType::kDirectory) return ENOTDIR;
+  if (RecordOf(parent) == Index::kRoot && name == kStatusName) {
+    return LookupStatus(snapshot->key, entry);
+  }
+  entry->lifetime = Lifetime::kForever;
+  const std::optional<uint32_t> child = index.FindChild(directory, name);
+  if (!child) return ENOENT;
+  Count(snapshot, 1);
+  entry->node = MakeNode(snapshot->serial, *child);
+  Describe(*snapshot, *child, &entry->attributes);
+  return 0;
+}
+
+std::optional<Tree::StatusVersion> Tree::FindStatus(Node node) const {
+  const std::lock_guard lock(status_mutex_);
+  const auto found = status_versions_.find(node);
+  if (found == status_versions_.end()) return std::nullopt;
+  return found->second;
+}
+
+int Tree::GetAttributes(Node node, struct stat* attributes, Lifetime* lifetime) {
+  *lifetime = Lifetime::kForever;
+  if (IsStatus(node)) {
+    const std::optional<StatusVersion> version = FindStatus(node);
+    if (!version) return ESTALE;
+    DescribeStatus(node, *version, attributes);
+    return 0;
+  }
+  if (IsUpper(node)) {
+    *lifetime = Lifetime::kNone;
+    const std::lock_guard lock(upper_mutex_);
+    const auto directory = upper_.find(node);
+    if (directory == upper_.end()) return ESTALE;
+    DescribeUpper(node, directory->second.changed, attributes);
+    return 0;
+  }
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);
+  if (snapshot == nullptr) return ESTALE;
+  Describe(*snapshot, RecordOf(node), attributes);
+  return 0;
+}
+
+int Tree::ReadLink(Node node, std::string* target) {
+  if (IsStatus(node) || IsUpper(node)) return EINVAL;
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);
+  if (snapshot == nullptr) return ESTALE;
+  const IndexRecord& record = snapshot->image->index().record(RecordOf(node));
+  if (record.type != NodeType::kSymlink) return EINVAL;
+  *target = snapshot->image->index().Target(record);
+  return 0;
+}
+
+int Tree::ListUpper(Node node, off_t cookie, const Lister& lister) {
+  const std::lock_guard lock(upper_mutex_);
+  const auto directory = upper_.find(node);
+  if (directory == upper_.end()) return ESTALE;
+  // Listed without a node: the kernel then asks for each it wants, and gets a brief answer.
+  Entry entry;
+  entry.attributes.st_mode = S_IFDIR;
+  const auto& children = directory->second.children;
+  for (auto child = children.upper_bound(static_cast<uint64_t>(cookie)); child != children.end();
+       ++child) {
+    entry.attributes.st_ino = child->second.directory != 0 ? child->second.directory : child->first;
+    if (!lister(child->second.name, entry, static_cast<off_t>(child->first))) break;
+  }
+  return 0;
+}
+
+int Tree::List(Node node, off_t cookie, bool counted, const Lister& lister) {
+  if (IsStatus(node)) return ENOTDIR;
+  if (cookie < 0) return EINVAL;
+  if (IsUpper(node)) return ListUpper(node, cookie, lister);
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);
+  if (snapshot == nullptr) return ESTALE;
+  const Index& index = snapshot->image->index();
+  const IndexRecord& directory = index.record(RecordOf(node));
+  if (directory.type != NodeType::kDirectory) return ENOTDIR;
+
+  const bool is_root = RecordOf(node) == Index::kRoot;
+  Entry entry;
+  if (is_root && cookie == 0) {
+    entry.attributes.st_mode = S_IFREG;
+    entry.attributes.st_ino = kStatusBit;
+    if (!lister(kStatusName, entry, kStatusCookie)) return 0;
+  }
+  const auto first = static_cast<uint64_t>(std::max<off_t>(cookie - kStatusCookie, 0));
+  uint64_t listed = 0;
+  entry.lifetime = Lifetime::kForever;
+  for (uint64_t ordinal = first; ordinal < directory.child_count; ++ordinal) {
+    const auto number = static_cast<uint32_t>(directory.first_child + ordinal);
+    const std::string_view name = index.Name(index.record(number));
+    if (is_root && name == kStatusName) continue;
+    entry.node = MakeNode(snapshot->serial, number);
+    Describe(*snapshot, number, &entry.attributes);
+    if (!lister(name, entry, static_cast<off_t>(ordinal + 1) + kStatusCookie)) break;
+    ++listed;
+  }
+  if (counted && listed > 0) Count(snapshot, listed);
+  return 0;
+}
+
+int Tree::Read(Node node, off_t offset, size_t size, ReadBuffer* buffer) {
+  buffer->pieces.clear();
+  if (offset < 0) return EINVAL;
+  if (IsUpper(node)) return EISDIR;
+  if (IsStatus(node)) {
+    const std::optional<StatusVersion> version = FindStatus(node);
+    if (!version) return ESTALE;
+    const std::string& text = *version->text;
+    const size_t start = std::min(static_cast<size_t>(offset), text.size());
+    buffer->pieces.push_back(
+        {const_cast<char*>(text.data()) + start, std::min(size, text.size() - start)});
+    buffer->holds = version->text;
+    return 0;
+  }
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);
+  if (snapshot == nullptr) return ESTALE;
+  const IndexRecord& record = snapshot->image->index().record(RecordOf(node));
+  if (record.type != NodeType::kFile) return EISDIR;
+  const uint64_t start = std::min(static_cast<uint64_t>(offset), record.size);
+  const size_t count = std::min<uint64_t>(size, record.size - start);
+  const Result<void> read =
+      Image::Read(snapshot->image, record.offset + start, count, &buffer->scratch, &buffer->pieces);
+  if (read) return 0;
+  if (read.error().code == ErrorCode::kCorrupt && on_damage_) {
+    on_damage_(snapshot->key, snapshot->image->stem());
+  }
+  return EIO;
+}
+
+int Tree::GetXattrs(Node node, std::map<std::string, std::string>* attributes) {
+  if (IsStatus(node) || IsUpper(node) || RecordOf(node) != Index::kRoot) return EOPNOTSUPP;
+  const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);
+  if (snapshot == nullptr) return ESTALE;
+  if (!snapshot->artifact) return 0;
+  for (const auto& [name, value] : snapshot->artifact->metadata) {
+    (*attributes)["user." + name] = value;
+  }
+  (*attributes)["user.ocirepofs.revision"] = snapshot->revision;
+  (*attributes)["user.ocirepofs.digest"] = snapshot->artifact->source_digest.ToString();
+  return 0;
+}
+
+void Tree::ReleasePages() const {
+  std::vector<std::shared_ptr<const Snapshot>> snapshots;
+  {
+    const std::shared_lock lock(revisions_mutex_);
+    for (const auto& [serial, revision] : revisions_) snapshots.push_back(revision->snapshot);
+  }
+  for (const auto& snapshot : snapshots) snapshot->image->index().ReleasePages();
+}
+
+}  // namespace ocirepofs

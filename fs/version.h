@@ -1,0 +1,7 @@
+#pragma once
+
+namespace ocirepofs {
+
+inline constexpr char kVersion[] = OCIREPOFS_VERSION;
+
+}  // namespace ocirepofs
