@@ -107,6 +107,7 @@ Result<Record> Decode(const ordered_json& json) {
   record.previous_stem = json.at("previousStem");
   SourceStatus& status = record.status;
   status.generation = json.at("generation");
+  status.created = FromSeconds(json.at("created"));
   status.observed_generation = json.at("observedGeneration");
   status.last_handled_reconcile_at = json.at("lastHandledReconcileAt");
   status.observed_content = DecodeContent(json.at("observedContent"));
@@ -135,6 +136,7 @@ std::string EncodeRecord(const Record& record) {
                        {"spec", record.spec},
                        {"previousStem", record.previous_stem},
                        {"generation", status.generation},
+                       {"created", Seconds(status.created)},
                        {"observedGeneration", status.observed_generation},
                        {"lastHandledReconcileAt", status.last_handled_reconcile_at},
                        {"observedContent", Encode(status.observed_content)},

@@ -56,7 +56,7 @@ class ConfigWatcher::Watches {
          place = place.parent_path()) {
       Add(place.parent_path(), kNameEvents, place.filename().string());
     }
-    const Result<void> watched = SetContents();
+    Result<void> watched = SetContents();
     for (const auto& [descriptor, interest] : before) {
       if (!interests_.contains(descriptor)) inotify_rm_watch(fd_, descriptor);
     }

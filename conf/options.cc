@@ -260,7 +260,7 @@ Result<void> ParseMountOptions(std::string_view argument, MountOptions* options)
     const std::string_view text = argument.substr(0, comma);
     argument.remove_prefix(comma == std::string_view::npos ? argument.size() : comma + 1);
     if (text.empty()) continue;
-    const Result<void> one = ParseOne(text, &parsed);
+    Result<void> one = ParseOne(text, &parsed);
     if (!one) return one;
   }
   *options = std::move(parsed);

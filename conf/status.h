@@ -112,6 +112,7 @@ struct ContentConfig {
 /// status of an OCIRepository, with its events. A value.
 struct SourceStatus {
   int64_t generation = 1;  // of the metadata
+  Timestamp created{};     // when the repository was first configured
   int64_t observed_generation = -1;
   Conditions conditions;
   std::optional<Artifact> artifact;

@@ -183,6 +183,14 @@ class TreeBuilder : public YAML::EventHandler {
   uint32_t count_ = 0;
 };
 
+/// The parser's words, which may quote the text: a name of any length, or one byte of a character.
+std::string ParserMessage(std::string_view message) {
+  constexpr size_t kMaxShown = 120;
+  std::string shown = "invalid YAML: ";
+  for (const char c : message.substr(0, kMaxShown)) shown += c >= ' ' && c <= '~' ? c : '?';
+  return shown;
+}
+
 YamlError At(const YAML::Exception& error, std::string message) {
   return {
       .line = error.mark.line + 1, .column = error.mark.column + 1, .message = std::move(message)};
@@ -210,7 +218,23 @@ struct YamlReader::State {
   YAML::Parser parser;
   bool started = false;
   bool ended = false;
+  int null_line = 0;  // where the last document was that is null
+  int null_column = 0;
 };
+
+namespace {
+
+/// Whether the parser is stuck: before a stray closing bracket or comma it reports one null
+/// document after the other, all at the same place. Every other document takes it further.
+bool IsStuck(const YamlNode* root, int* null_line, int* null_column) {
+  if (root == nullptr || root->type != Type::kNull) return false;
+  const bool stuck = root->line == *null_line && root->column == *null_column;
+  *null_line = root->line;
+  *null_column = root->column;
+  return stuck;
+}
+
+}  // namespace
 
 YamlReader::YamlReader(std::string_view text) : state_(std::make_unique<State>(text)) {}
 YamlReader::~YamlReader() = default;
@@ -227,10 +251,14 @@ std::unique_ptr<YamlDocument> YamlReader::Next() {
       state_->started = true;
       state_->ended = !state_->parser.HandleNextDocument(builder);
       if (state_->ended) return nullptr;
+      if (IsStuck(document->root, &state_->null_line, &state_->null_column)) {
+        document->error = {document->root->line, document->root->column,
+                           "invalid YAML: unexpected text"};
+      }
     } catch (const BuildError& error) {
       document->error = At(error, error.msg);
     } catch (const YAML::Exception& error) {
-      document->error = At(error, "invalid YAML: " + error.msg);
+      document->error = At(error, ParserMessage(error.msg));
     }
   }
   state_->ended = document->error.has_value();

@@ -83,6 +83,7 @@ void Reconciler::Load() {
     record_ = std::move(**loaded);
     saved_record_ = EncodeRecord(record_);
   }
+  if (record_.status.created == Timestamp{}) record_.status.created = context_.clock->Now();
   last_good_ = RepositoryFromRecord(store_->key(), record_);
 
   std::shared_ptr<const Image> image;

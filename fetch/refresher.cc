@@ -135,6 +135,12 @@ void Refresher::Settle(const ObjectKey& key, Task* task, const Instruction& inst
                                     : instruction.repository->spec.interval;
     schedule_.Plan(key, task->host, context_.clock->SteadyNow() + delay);
   }
+  Changed();
+}
+
+/// REQUIRES: mutex_ is held.
+void Refresher::Changed() {
+  ++changes_;
   changed_.notify_all();
 }
 
@@ -150,7 +156,7 @@ void Refresher::Damaged(const ObjectKey& key, const std::string& stem) {
   if (found == tasks_.end() || found->second->damaged_stem == stem) return;
   found->second->damaged_stem = stem;
   schedule_.Plan(key, found->second->host, context_.clock->SteadyNow());
-  changed_.notify_all();
+  Changed();
 }
 
 void Refresher::Work(std::stop_token stop) {
@@ -159,7 +165,7 @@ void Refresher::Work(std::stop_token stop) {
     const std::optional<ObjectKey> key = schedule_.Take(context_.clock->SteadyNow());
     if (!key) {
       const std::optional<Schedule::Time> due = schedule_.NextDue();
-      const auto woken = [] { return false; };
+      const auto woken = [this, seen = changes_] { return changes_ != seen; };
       if (due) {
         changed_.wait_until(lock, stop, *due, woken);
       } else {
@@ -208,7 +214,7 @@ void Refresher::RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task)
 /// REQUIRES: mutex_ is held.
 void Refresher::PlanAfter(const ObjectKey& key, Task* task, const Reconciler::Outcome& outcome) {
   schedule_.Finished(key);
-  changed_.notify_all();  // another may now run on that host
+  Changed();  // another may now run on that host
   const OciRepositorySpec& spec = task->repository->spec;
   std::chrono::nanoseconds delay{};
   switch (outcome.kind) {

@@ -68,6 +68,7 @@ class Refresher {
   void Instruct(const ObjectKey& key, Instruction instruction);
   bool PassOn(const ObjectKey& key, Task* task, const Instruction& instruction);
   void Settle(const ObjectKey& key, Task* task, const Instruction& instruction, bool due);
+  void Changed();
   void Work(std::stop_token stop);
   void RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task);
   void PlanAfter(const ObjectKey& key, Task* task, const Reconciler::Outcome& outcome);
@@ -81,6 +82,7 @@ class Refresher {
   // guarded by mutex_
   std::map<ObjectKey, std::shared_ptr<Task>> tasks_;
   Schedule schedule_;
+  uint64_t changes_ = 0;  // of the schedule, for those who wait for one
   std::mt19937_64 random_;
   bool stopping_ = false;
 

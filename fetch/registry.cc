@@ -54,7 +54,7 @@ RegistryClient::RegistryClient(Transport* transport, const Clock* clock, Sleeper
     : channel_(transport, clock, std::move(sleeper)) {}
 
 Result<Digest> RegistryClient::ResolveTag(const RegistryAccess& access, const std::string& tag,
-                                          std::stop_token stop) {
+                                          const std::stop_token& stop) {
   // These can't be one segment of a path: clients and servers remove them.
   if (tag.empty() || tag == "." || tag == "..") {
     return Fail(ErrorCode::kInvalid, "'{}' is not a tag", tag);
@@ -86,7 +86,8 @@ Result<Digest> RegistryClient::ResolveTag(const RegistryAccess& access, const st
 }
 
 Result<OciManifest> RegistryClient::FetchManifest(const RegistryAccess& access,
-                                                  const Digest& digest, std::stop_token stop) {
+                                                  const Digest& digest,
+                                                  const std::stop_token& stop) {
   const RegistryRequest request = ManifestRequest(access, digest.ToString());
   const Result<RegistryAnswer> answer = channel_.Send(access, request, nullptr, stop);
   if (!answer) return tl::unexpected(answer.error());
@@ -100,7 +101,7 @@ Result<OciManifest> RegistryClient::FetchManifest(const RegistryAccess& access,
 }
 
 Result<std::vector<std::string>> RegistryClient::ListTags(const RegistryAccess& access,
-                                                          std::stop_token stop) {
+                                                          const std::stop_token& stop) {
   RegistryRequest request;
   request.target = fmt::format("/v2/{}/tags/list?n=1000", access.repository.path);
   std::vector<std::string> tags;

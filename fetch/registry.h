@@ -33,19 +33,20 @@ class RegistryClient {
 
   /// What the tag points at: HEAD, and GET where HEAD does not answer it.
   Result<Digest> ResolveTag(const RegistryAccess& access, const std::string& tag,
-                            std::stop_token stop);
+                            const std::stop_token& stop);
 
   /// The manifest with that digest. The body's own digest is compared before anything is parsed.
   Result<OciManifest> FetchManifest(const RegistryAccess& access, const Digest& digest,
-                                    std::stop_token stop);
+                                    const std::stop_token& stop);
 
   /// Streams a blob into `sink`. Fails with kMismatch unless exactly descriptor.size bytes with
   /// descriptor.digest went through; the sink has then seen bytes that must not be used.
   Result<void> FetchBlob(const RegistryAccess& access, const Descriptor& descriptor,
-                         const BodySink& sink, std::stop_token stop);
+                         const BodySink& sink, const std::stop_token& stop);
 
   /// All tags, over all pages.
-  Result<std::vector<std::string>> ListTags(const RegistryAccess& access, std::stop_token stop);
+  Result<std::vector<std::string>> ListTags(const RegistryAccess& access,
+                                            const std::stop_token& stop);
 
  private:
   RegistryChannel channel_;

@@ -100,7 +100,7 @@ class Download {
 }  // namespace
 
 Result<void> RegistryClient::FetchBlob(const RegistryAccess& access, const Descriptor& descriptor,
-                                       const BodySink& sink, std::stop_token stop) {
+                                       const BodySink& sink, const std::stop_token& stop) {
   Download download(descriptor, sink);
   const BodySink take = [&](std::span<const std::byte> data) { return download.Take(data); };
   RegistryRequest request;

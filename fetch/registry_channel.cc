@@ -23,7 +23,7 @@ bool IsTransient(int status) {
   return status == 408 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-bool SleepUnlessStopped(std::chrono::nanoseconds duration, std::stop_token stop) {
+bool SleepUnlessStopped(std::chrono::nanoseconds duration, const std::stop_token& stop) {
   std::mutex mutex;
   std::unique_lock lock(mutex);
   std::condition_variable_any never;
@@ -62,7 +62,7 @@ tl::unexpected<Error> RegistryChannel::StatusFailure(const RegistryAnswer& answe
 
 Result<RegistryAnswer> RegistryChannel::Send(const RegistryAccess& access,
                                              const RegistryRequest& request, const BodySink* sink,
-                                             std::stop_token stop) {
+                                             const std::stop_token& stop) {
   Attempt attempt{.access = access,
                   .request = request,
                   .sink = nullptr,

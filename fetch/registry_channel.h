@@ -52,7 +52,7 @@ class RegistryChannel {
 
   /// Once the sink has seen a byte, the request is not repeated.
   Result<RegistryAnswer> Send(const RegistryAccess& access, const RegistryRequest& request,
-                              const BodySink* sink, std::stop_token stop);
+                              const BodySink* sink, const std::stop_token& stop);
 
   /// The answer's status as an error.
   tl::unexpected<Error> StatusFailure(const RegistryAnswer& answer) const;

@@ -74,7 +74,9 @@ std::string ErrorList(const std::string& body) {
     const std::string message = StringIn(error, "message");
     if (code.empty() && message.empty()) continue;
     if (!text.empty()) text += "; ";
-    text += code + (code.empty() || message.empty() ? "" : ": ") + message;
+    text += code;
+    if (!code.empty() && !message.empty()) text += ": ";
+    text += message;
     if (text.size() > kMaxMessage) break;
   }
   return text;

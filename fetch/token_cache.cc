@@ -51,7 +51,7 @@ void TokenCache::StoreLocked(const TokenKey& key, const Token& token) {
 
 Result<std::string> TokenCache::Get(const TokenKey& key,
                                     const std::function<Result<Token>()>& fetch,
-                                    std::stop_token stop) {
+                                    const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (true) {
     if (const std::optional<std::string> token = FindLocked(key)) return *token;

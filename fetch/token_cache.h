@@ -56,7 +56,7 @@ class TokenCache {
   /// The token, fetched when there is none. Threads that ask for one key at the same time share one
   /// fetch and its outcome, except that another's cancellation is not theirs.
   Result<std::string> Get(const TokenKey& key, const std::function<Result<Token>()>& fetch,
-                          std::stop_token stop);
+                          const std::stop_token& stop);
 
   /// Forgets the token, unless another has taken its place meanwhile.
   void Drop(const TokenKey& key, const std::string& value);

@@ -27,7 +27,7 @@ namespace ocirepofs {
 namespace {
 
 constexpr auto kConfigSettle = std::chrono::milliseconds(100);
-constexpr auto kUnmountPatience = std::chrono::milliseconds(4500);
+constexpr auto kUnmountPatience = std::chrono::milliseconds(3500);
 
 /// What signal handlers, which can do next to nothing, leave for the main loop.
 struct Signals {
@@ -157,7 +157,7 @@ Result<void> RunDaemon(const DaemonArguments& arguments, const std::function<voi
   CurlTransport transport(fmt::format("ocirepofs/{}", kVersion));
   RegistryClient registry(&transport, &clock);
   Catalog catalog;
-  Tree tree(&catalog, TreeOptionsOf(options, cache));
+  Tree tree(&catalog, &clock, TreeOptionsOf(options, cache));
   Notifier notifier;
   catalog.SetListener([&tree, &notifier](const ObjectKey& key, Catalog::Change change) {
     OnCatalogChange(key, change, &tree, &notifier);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <ctime>
 
+#include "fs/status_table.h"
 #include "fs/status_text.h"
 
 namespace ocirepofs {
@@ -13,7 +15,6 @@ using Node = Tree::Node;
 
 constexpr std::string_view kStatusName = ".status";
 constexpr Node kUpperBit = Node{1} << 62;   // directories of namespaces
-constexpr Node kStatusBit = Node{1} << 63;  // versions of `.status`
 constexpr off_t kStatusCookie = 1;          // children of a revision's root count from here
 constexpr mode_t kPermissionBits = 0777;
 constexpr blksize_t kPreferredBlockSize = 128 * 1024;
@@ -21,7 +22,7 @@ constexpr blksize_t kPreferredBlockSize = 128 * 1024;
 Node MakeNode(uint32_t serial, uint32_t record) { return Node{serial} << 32 | record; }
 uint32_t SerialOf(Node node) { return static_cast<uint32_t>(node >> 32); }
 uint32_t RecordOf(Node node) { return static_cast<uint32_t>(node); }
-bool IsStatus(Node node) { return (node & kStatusBit) != 0; }
+bool IsStatus(Node node) { return (node & StatusFiles::kBit) != 0; }
 bool IsUpper(Node node) { return node == Tree::kRoot || (node & kUpperBit) != 0; }
 
 timespec WallNow() {
@@ -37,8 +38,8 @@ void SetSize(uint64_t size, struct stat* attributes) {
 
 }  // namespace
 
-Tree::Tree(const Catalog* catalog, Options options)
-    : catalog_(catalog), options_(std::move(options)) {
+Tree::Tree(const Catalog* catalog, const Clock* clock, Options options)
+    : catalog_(catalog), clock_(clock), options_(std::move(options)) {
   upper_[kRoot].changed = WallNow();
 }
 
@@ -66,15 +67,7 @@ std::vector<Tree::NameChange> Tree::AddRepository(const ObjectKey& key) {
 }
 
 std::vector<Tree::NameChange> Tree::RemoveRepository(const ObjectKey& key) {
-  {
-    const std::lock_guard lock(status_mutex_);
-    if (const auto current = status_current_.find(key); current != status_current_.end()) {
-      const auto version = status_versions_.find(current->second.node);
-      version->second.current = false;
-      if (version->second.count == 0) status_versions_.erase(version);
-      status_current_.erase(current);
-    }
-  }
+  status_files_.Drop(key);
   const std::lock_guard lock(upper_mutex_);
   const timespec now = WallNow();
   std::vector<NameChange> changes;
@@ -137,14 +130,7 @@ void Tree::Count(const std::shared_ptr<const Snapshot>& snapshot, uint64_t count
 }
 
 void Tree::Forget(Node node, uint64_t count) {
-  if (IsStatus(node)) {
-    const std::lock_guard lock(status_mutex_);
-    const auto version = status_versions_.find(node);
-    if (version == status_versions_.end()) return;
-    version->second.count -= std::min(count, version->second.count);
-    if (version->second.count == 0 && !version->second.current) status_versions_.erase(version);
-    return;
-  }
+  if (IsStatus(node)) return status_files_.Forget(node, count);
   if (IsUpper(node)) return;
   {
     const std::shared_lock lock(revisions_mutex_);
@@ -198,15 +184,15 @@ void Tree::DescribeUpper(Node node, const timespec& changed, struct stat* attrib
   SetSize(4096, attributes);
 }
 
-void Tree::DescribeStatus(Node node, const StatusVersion& version, struct stat* attributes) const {
+void Tree::DescribeStatus(const StatusFiles::File& file, struct stat* attributes) const {
   *attributes = {};
-  attributes->st_ino = node;
+  attributes->st_ino = file.node;
   attributes->st_mode = S_IFREG | (0444 & ~options_.umask);
   attributes->st_nlink = 1;
   attributes->st_uid = options_.uid;
   attributes->st_gid = options_.gid;
-  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = version.changed;
-  SetSize(version.text->size(), attributes);
+  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = file.changed;
+  SetSize(file.text->size(), attributes);
 }
 
 int Tree::LookupUpper(Node parent, std::string_view name, Entry* entry) {
@@ -236,37 +222,39 @@ int Tree::LookupUpper(Node parent, std::string_view name, Entry* entry) {
   return 0;
 }
 
+int Tree::AnswerStatus(const StatusFiles::File& file, Entry* entry) {
+  entry->node = file.node;
+  entry->lifetime = Lifetime::kNone;
+  DescribeStatus(file, &entry->attributes);
+  return 0;
+}
+
 int Tree::LookupStatus(const ObjectKey& key, Entry* entry) {
-  // Found under the lock: otherwise a slower thread could put an older version over a newer one.
-  const std::lock_guard lock(status_mutex_);
   const std::shared_ptr<const Publication> publication = catalog_->Find(key);
   if (publication == nullptr) return ENOENT;
-  CurrentStatus& current = status_current_[key];
-  if (current.publication != publication) {
-    auto text = std::make_shared<const std::string>(RenderStatus(*publication, options_.cache_url));
-    const auto former = status_versions_.find(current.node);
-    if (former == status_versions_.end() || *former->second.text != *text) {
-      if (former != status_versions_.end()) {
-        former->second.current = false;
-        if (former->second.count == 0) status_versions_.erase(former);
-      }
-      current.node = kStatusBit | next_status_++;
-      StatusVersion& version = status_versions_[current.node];
-      version.text = std::move(text);
-      version.changed = WallNow();
-    }
-    current.publication = publication;
-  }
-  StatusVersion& version = status_versions_.at(current.node);
-  ++version.count;
-  entry->node = current.node;
-  entry->lifetime = Lifetime::kNone;
-  DescribeStatus(current.node, version, &entry->attributes);
-  return 0;
+  // What is current is looked up again where it is rendered: otherwise a slower thread could put an
+  // older version over a newer one.
+  return AnswerStatus(status_files_.Open(key, publication,
+                                         [this, &key, &publication] {
+                                           const auto current = catalog_->Find(key);
+                                           return RenderStatus(
+                                               current != nullptr ? *current : *publication,
+                                               options_.cache_url);
+                                         }),
+                      entry);
+}
+
+int Tree::LookupTable(Entry* entry) {
+  const auto render = [this] {
+    return RenderTable(catalog_->All(), options_.layout, clock_->Now());
+  };
+  return AnswerStatus(status_files_.Open(ObjectKey{}, nullptr, render), entry);
 }
 
 int Tree::Lookup(Node parent, std::string_view name, Entry* entry) {
   if (IsStatus(parent)) return ENOTDIR;
+  if (name.size() > NAME_MAX) return ENAMETOOLONG;
+  if (parent == kRoot && name == kStatusName) return LookupTable(entry);
   if (IsUpper(parent)) return LookupUpper(parent, name, entry);
   const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(parent);
   if (snapshot == nullptr) return ESTALE;
@@ -285,19 +273,12 @@ int Tree::Lookup(Node parent, std::string_view name, Entry* entry) {
   return 0;
 }
 
-std::optional<Tree::StatusVersion> Tree::FindStatus(Node node) const {
-  const std::lock_guard lock(status_mutex_);
-  const auto found = status_versions_.find(node);
-  if (found == status_versions_.end()) return std::nullopt;
-  return found->second;
-}
-
 int Tree::GetAttributes(Node node, struct stat* attributes, Lifetime* lifetime) {
   *lifetime = Lifetime::kForever;
   if (IsStatus(node)) {
-    const std::optional<StatusVersion> version = FindStatus(node);
-    if (!version) return ESTALE;
-    DescribeStatus(node, *version, attributes);
+    const std::optional<StatusFiles::File> file = status_files_.Find(node);
+    if (!file) return ESTALE;
+    DescribeStatus(*file, attributes);
     return 0;
   }
   if (IsUpper(node)) {
@@ -330,6 +311,11 @@ int Tree::ListUpper(Node node, off_t cookie, const Lister& lister) {
   if (directory == upper_.end()) return ESTALE;
   // Listed without a node: the kernel then asks for each it wants, and gets a brief answer.
   Entry entry;
+  if (node == kRoot && cookie == 0) {
+    entry.attributes.st_mode = S_IFREG;
+    entry.attributes.st_ino = StatusFiles::kBit;
+    if (!lister(kStatusName, entry, kStatusCookie)) return 0;
+  }
   entry.attributes.st_mode = S_IFDIR;
   const auto& children = directory->second.children;
   for (auto child = children.upper_bound(static_cast<uint64_t>(cookie)); child != children.end();
@@ -354,7 +340,7 @@ int Tree::List(Node node, off_t cookie, bool counted, const Lister& lister) {
   Entry entry;
   if (is_root && cookie == 0) {
     entry.attributes.st_mode = S_IFREG;
-    entry.attributes.st_ino = kStatusBit;
+    entry.attributes.st_ino = StatusFiles::kBit;
     if (!lister(kStatusName, entry, kStatusCookie)) return 0;
   }
   const auto first = static_cast<uint64_t>(std::max<off_t>(cookie - kStatusCookie, 0));
@@ -378,13 +364,13 @@ int Tree::Read(Node node, off_t offset, size_t size, ReadBuffer* buffer) {
   if (offset < 0) return EINVAL;
   if (IsUpper(node)) return EISDIR;
   if (IsStatus(node)) {
-    const std::optional<StatusVersion> version = FindStatus(node);
-    if (!version) return ESTALE;
-    const std::string& text = *version->text;
+    const std::optional<StatusFiles::File> file = status_files_.Find(node);
+    if (!file) return ESTALE;
+    const std::string& text = *file->text;
     const size_t start = std::min(static_cast<size_t>(offset), text.size());
     buffer->pieces.push_back(
         {const_cast<char*>(text.data()) + start, std::min(size, text.size() - start)});
-    buffer->holds = version->text;
+    buffer->holds = file->text;
     return 0;
   }
   const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);

@@ -20,7 +20,9 @@
 
 #include "cache/catalog.h"
 #include "cache/image.h"
+#include "conf/clock.h"
 #include "conf/options.h"
+#include "fs/status_files.h"
 
 namespace ocirepofs {
 
@@ -66,8 +68,8 @@ class Tree {
   /// One step of a listing; false ends it (the reply is full).
   using Lister = std::function<bool(std::string_view name, const Entry& entry, off_t next_cookie)>;
 
-  /// `catalog` outlives the tree.
-  Tree(const Catalog* catalog, Options options);
+  /// `catalog` and `clock` outlive the tree.
+  Tree(const Catalog* catalog, const Clock* clock, Options options);
 
   /// Keeps the directories above the repositories in step with the catalog. Tells the directory
   /// in which the name appeared or vanished, for the kernel to be told.
@@ -133,46 +135,33 @@ class Tree {
     std::atomic<uint64_t> count = 0;
   };
 
-  /// One version of a `.status`.
-  struct StatusVersion {
-    std::shared_ptr<const std::string> text;
-    timespec changed{};
-    uint64_t count = 0;
-    bool current = true;
-  };
-  struct CurrentStatus {
-    std::shared_ptr<const Publication> publication;
-    Node node = 0;
-  };
-
   std::shared_ptr<const Snapshot> FindSnapshot(Node node) const;
   void Count(const std::shared_ptr<const Snapshot>& snapshot, uint64_t count);
   void Describe(const Snapshot& snapshot, uint32_t record, struct stat* attributes) const;
   void DescribeUpper(Node node, const timespec& changed, struct stat* attributes) const;
-  void DescribeStatus(Node node, const StatusVersion& version, struct stat* attributes) const;
+  void DescribeStatus(const StatusFiles::File& file, struct stat* attributes) const;
   int LookupUpper(Node parent, std::string_view name, Entry* entry);
   int LookupStatus(const ObjectKey& key, Entry* entry);
+  int LookupTable(Entry* entry);
+  int AnswerStatus(const StatusFiles::File& file, Entry* entry);
   int ListUpper(Node directory, off_t cookie, const Lister& lister);
-  std::optional<StatusVersion> FindStatus(Node node) const;
 
   const Catalog* const catalog_;
+  const Clock* const clock_;
   const Options options_;
   std::function<void(const ObjectKey&, const std::string&)> on_damage_;
 
   // Each mutex is a leaf, but that the catalog's own, which is held for a copy only, may be taken
-  // under status_mutex_. Nothing is waited for while one is held.
+  // under that of status_files_. Nothing is waited for while one is held.
   mutable std::shared_mutex revisions_mutex_;
   std::unordered_map<uint32_t, std::unique_ptr<Revision>> revisions_;  // guarded; by serial
 
   mutable std::mutex upper_mutex_;
   std::map<Node, UpperDirectory> upper_;             // guarded
   std::map<std::string, Node, std::less<>> spaces_;  // guarded; a namespace keeps its node
-  uint64_t next_ordinal_ = 1;                        // guarded
+  uint64_t next_ordinal_ = 2;  // guarded; 1 is the cookie of the root's `.status`
 
-  mutable std::mutex status_mutex_;
-  std::map<Node, StatusVersion> status_versions_;      // guarded
-  std::map<ObjectKey, CurrentStatus> status_current_;  // guarded
-  uint64_t next_status_ = 1;                           // guarded
+  StatusFiles status_files_;
 };
 
 }  // namespace ocirepofs

@@ -448,6 +448,19 @@ TEST(Manifest, ASyntaxErrorLeavesTheDocumentsBeforeIt) {
   EXPECT_EQ(configuration.repositories.size(), 1u);
 }
 
+TEST(Manifest, SyntaxErrorsQuoteNoHalfCharacters) {
+  EXPECT_EQ(ErrorsOf("a: \"\\\u00e4\"\n"),
+            Strings{"a.yaml:1:7: invalid YAML: unknown escape character: ?"});
+}
+
+TEST(Manifest, AStrayCommaIsAnErrorAndNoEndlessStream) {
+  EXPECT_EQ(ErrorsOf("---\n,\n"), Strings{"a.yaml:2:1: invalid YAML: unexpected text"});
+}
+
+TEST(Manifest, AStrayBracketIsAnError) {
+  EXPECT_EQ(ErrorsOf(WithSpec("") + "}\n"), Strings{"a.yaml:8:1: invalid YAML: illegal flow end"});
+}
+
 TEST(Manifest, AnUnfinishedNameNamesNoObject) {
   const Configuration configuration = Parse(
       "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\n"

@@ -192,9 +192,10 @@ TEST(MountOptionsHelp, HasALineForEachOptionWithItsDefault) {
                       DefaultCacheDirectory() + ")\n"),
             std::string::npos)
       << help;
-  EXPECT_NE(
-      help.find("workers=N               reconcile up to N repositories at the same time (4)\n"),
-      std::string::npos)
+  EXPECT_NE(help.find(fmt::format(
+                "workers=N               reconcile up to N repositories at the same time ({})\n",
+                MountOptions{}.workers)),
+            std::string::npos)
       << help;
   EXPECT_NE(help.find("max_size=SIZE           refuse artifacts with larger contents (4G)\n"),
             std::string::npos)
