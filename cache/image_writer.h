@@ -58,6 +58,9 @@ class ImageWriter {
   Result<void> AddSymlink(std::string_view path, std::string_view target);
   Result<void> AddHardLink(std::string_view path, std::string_view target);
 
+  /// How many entries were added so far.
+  uint64_t entry_count() const { return total_entries_; }
+
   /// Completes both files and syncs them. REQUIRES: every file's contents were given.
   Result<Summary> Finish(int64_t modification_time);
 

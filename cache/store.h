@@ -33,7 +33,7 @@ class RepositoryStore {
   Result<std::shared_ptr<const Image>> OpenImage(std::string_view stem) const;
   Result<std::unique_ptr<ImageWriter>> NewImage(std::string stem, ImageWriter::Options options);
 
-  /// A file in this directory for a layer that is kept unaltered; commit it with CommitAt.
+  /// For the file of an artifact that is kept unaltered beside its image.
   int directory_fd() const { return directory_.get(); }
 
   /// Points `latest.tar.gz` at the artifact of that stem.

@@ -94,7 +94,6 @@ Result<void> CurlTransfer::Prepare(const std::string& user_agent, const std::str
   }
 
   curl_easy_setopt(easy_, CURLOPT_URL, url_.ToString().c_str());
-  curl_easy_setopt(easy_, CURLOPT_PATH_AS_IS, 1L);
   curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy_, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy_, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));

@@ -346,17 +346,15 @@ std::optional<Reconciler::Failure> Reconciler::Build(const RegistryAccess& acces
   if (!manifest) return pull_failure(manifest.error());
 
   const std::string stem = RevisionStem(resolved.digest, ContentConfig::Of(spec));
+  Result<Descriptor> layer = SelectLayer(
+      *manifest, spec.layer_selector ? spec.layer_selector->media_type : std::nullopt);
+  if (!layer) return Failure{condition::kFetchFailed, kLayerOperationFailed, layer.error()};
   if (!store_->HasImage(stem)) {
-    Result<Descriptor> layer = SelectLayer(
-        *manifest, spec.layer_selector ? spec.layer_selector->media_type : std::nullopt);
-    if (!layer) {
-      return Failure{condition::kFetchFailed, kLayerOperationFailed, layer.error()};
-    }
     const int64_t now = context_.clock->Now().time_since_epoch().count();
     const int64_t modification_time = ParseCreated(manifest->annotations, now).value_or(now);
     if (auto failure = Pull(access, *layer, stem, modification_time, stop)) return failure;
   }
-  return Adopt(resolved, stem, manifest->annotations);
+  return Adopt(resolved, stem, *layer, manifest->annotations);
 }
 
 std::optional<Reconciler::Failure> Reconciler::Pull(const RegistryAccess& access,
@@ -364,29 +362,42 @@ std::optional<Reconciler::Failure> Reconciler::Pull(const RegistryAccess& access
                                                     const std::string& stem,
                                                     int64_t modification_time,
                                                     std::stop_token stop) {
-  const auto classify = [](const Error& error) {
+  const bool unaltered = KeepsUnaltered();
+  const auto classify = [unaltered](const Error& error) {
     if (error.code == ErrorCode::kStorage || error.code == ErrorCode::kCorrupt) {
       return Failure{condition::kStorageOperationFailed, "ArchiveOperationFailed",
-                     Wrap(error, "unable to archive artifact to storage").value()};
+                     Wrap(error, unaltered ? "unable to copy artifact to storage"
+                                           : "unable to archive artifact to storage")
+                         .value()};
     }
     return Failure{condition::kFetchFailed, kLayerOperationFailed,
-                   Wrap(error, "failed to extract layer contents from artifact").value()};
+                   Wrap(error, unaltered ? "failed to copy layer from artifact"
+                                         : "failed to extract layer contents from artifact")
+                       .value()};
   };
   Result<std::unique_ptr<ImageWriter>> writer =
       store_->NewImage(stem, {.ignore = repository_->spec.ignore,
+                              .filter = !unaltered,
+                              .beside_artifact = unaltered,
                               .max_size = context_.max_size,
                               .max_files = context_.max_files});
   if (!writer) return classify(writer.error());
   const uint64_t headers = context_.max_files * kEntryOverhead;
   const uint64_t max_expanded =
       context_.max_size > UINT64_MAX - headers ? UINT64_MAX : context_.max_size + headers;
-  if (auto pulled = PullLayer(context_.registry, access, layer, max_expanded, writer->get(), stop);
-      !pulled) {
-    return classify(pulled.error());
-  }
+  const std::string artifact = ArtifactName(stem);
+  const Result<void> pulled =
+      unaltered ? PullUnaltered(context_.registry, access, layer, max_expanded,
+                                store_->directory_fd(), TemporaryName(artifact), writer->get(), stop)
+                : PullLayer(context_.registry, access, layer, max_expanded, writer->get(), stop);
+  if (!pulled) return classify(pulled.error());
   Result<ImageWriter::Summary> summary = (*writer)->Finish(modification_time);
   if (!summary) return classify(summary.error());
-  if (auto committed = (*writer)->Commit(); !committed) return classify(committed.error());
+  Result<void> committed = (*writer)->Commit();
+  if (committed && unaltered) {
+    committed = CommitAt(store_->directory_fd(), TemporaryName(artifact), artifact);
+  }
+  if (!committed) return classify(committed.error());
   if (summary->skipped_links > 0) {
     AddEvent(false, "SymlinksSkipped",
              fmt::format("skipped {} symbolic links that lead out of the artifact",
@@ -403,7 +414,7 @@ std::optional<Reconciler::Failure> Reconciler::Pull(const RegistryAccess& access
 }
 
 std::optional<Reconciler::Failure> Reconciler::Adopt(
-    const Resolved& resolved, const std::string& stem,
+    const Resolved& resolved, const std::string& stem, const Descriptor& layer,
     const std::map<std::string, std::string>& annotations) {
   Result<std::shared_ptr<const Image>> image = store_->OpenImage(stem);
   if (!image) {
@@ -417,9 +428,10 @@ std::optional<Reconciler::Failure> Reconciler::Adopt(
   const std::optional<Artifact> former = std::exchange(
       status.artifact, Artifact{.tag = resolved.tag,
                                 .source_digest = resolved.digest,
-                                .checksum = facts.image_digest,
+                                .checksum = KeepsUnaltered() ? layer.digest : facts.image_digest,
                                 .path = PathOf(store_->key(), ArtifactName(stem)),
-                                .size = stored_gzip::FileSize(facts.tar_size),
+                                .size = KeepsUnaltered() ? layer.size
+                                                         : stored_gzip::FileSize(facts.tar_size),
                                 .last_update_time = now,
                                 .metadata = annotations});
   status.observed_content = ContentConfig::Of(repository_->spec);
@@ -449,6 +461,12 @@ std::optional<Reconciler::Failure> Reconciler::Adopt(
                                             resolved.revision);
   CollectRevisions();
   return std::nullopt;
+}
+
+/// spec.layerSelector.operation: copy
+bool Reconciler::KeepsUnaltered() const {
+  const auto& selector = repository_->spec.layer_selector;
+  return selector && selector->operation == "copy";
 }
 
 void Reconciler::CollectRevisions() {

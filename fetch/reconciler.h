@@ -87,7 +87,9 @@ class Reconciler {
                               const std::string& stem, int64_t modification_time,
                               std::stop_token stop);
   std::optional<Failure> Adopt(const Resolved& resolved, const std::string& stem,
+                               const Descriptor& layer,
                                const std::map<std::string, std::string>& annotations);
+  bool KeepsUnaltered() const;
 
   /// Reconciling=True and Ready=Unknown, with that message.
   void SetProgress(std::string message);

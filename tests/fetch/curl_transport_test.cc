@@ -79,6 +79,18 @@ TEST_F(CurlTransportTest, GetsStatusHeadersAndBody) {
   EXPECT_FALSE(request.headers.contains("referer"));
 }
 
+TEST_F(CurlTransportTest, OnlyTheFinalAnswersHeadersCount) {
+  HttpServer server([](const Request&, Connection& client) {
+    client.Send("HTTP/1.1 103 Early Hints\r\nDocker-Content-Digest: early\r\n\r\n");
+    client.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.Send("4\r\nbody\r\n0\r\nDocker-Content-Digest: late\r\n\r\n");
+  });
+  const auto response = Get(server.Url("/"));
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->body, "body");
+  EXPECT_EQ(response->Header("docker-content-digest"), nullptr);
+}
+
 TEST_F(CurlTransportTest, HeadHasNoBody) {
   HttpServer server([](const Request&, Connection& client) {
     client.Send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nDocker-Content-Digest: d\r\n\r\n");

@@ -287,6 +287,19 @@ TEST_F(Registry, AnInsecureHostIsAskedByHttpsAndThenByHttpAndTheAnswerIsRemember
   EXPECT_TRUE(net_.requests()[0].skip_tls_verification);
 }
 
+TEST_F(Registry, AHostThatChangesItsSchemeIsFoundAgain) {
+  access_.insecure = true;
+  const Answer good{200, {{"docker-content-digest", digest_.ToString()}}};
+  const std::string http = "HEAD http://r.example/v2/a/b/manifests/1.0";
+  net_.On(head_, {Down()});
+  net_.On(http, {good, Down()});
+  EXPECT_TRUE(Resolve());
+  EXPECT_FALSE(Resolve());
+  net_.On(head_, {good});
+  EXPECT_TRUE(Resolve());
+  EXPECT_EQ(net_.log(), (Log{head_, http, http, http, http, head_}));
+}
+
 TEST_F(Registry, ALocalHostIsAskedByHttpFirst) {
   access_.repository.registry = "10.0.0.5:5000";
   const std::string http = "HEAD http://10.0.0.5:5000/v2/a/b/manifests/1.0";
@@ -356,6 +369,23 @@ TEST_F(Registry, ThePullScopeComesFirstWhereTheChallengeLacksIt) {
       "&scope=registry%3Acatalog%3A%2A&scope=x%3Ay%3Az",
       {{200, {}, R"({"token":"t"})"}});
   EXPECT_TRUE(Resolve());
+}
+
+TEST_F(Registry, OneTokenServesEndpointsThatWantDifferentScopes) {
+  const std::string url = "GET https://auth.example/t?scope=repository%3Aa%2Fb%3Apull";
+  const std::string wider = url + "&scope=repository%3Aa%2Fb%3Ametadata";
+  const Answer good{200, {{"docker-content-digest", digest_.ToString()}}};
+  net_.On(head_, {Unauthorized(R"(Bearer realm="https://auth.example/t")"), good,
+                  Unauthorized(R"(Bearer realm="https://auth.example/t")"), good});
+  net_.On(tags_,
+          {Unauthorized(R"(Bearer realm="https://auth.example/t",scope="repository:a/b:metadata")"),
+           {200, {}, "{}"}});
+  net_.On(url, {{200, {}, R"({"token":"narrow"})"}});
+  net_.On(wider, {{200, {}, R"({"token":"wide"})"}});
+  EXPECT_TRUE(Resolve());
+  EXPECT_TRUE(Tags());
+  EXPECT_TRUE(Resolve());
+  EXPECT_EQ(net_.log(), (Log{head_, url, head_, tags_, wider, tags_, head_, wider, head_}));
 }
 
 TEST_F(Registry, R19_ASecondRefusalIsFinal) {

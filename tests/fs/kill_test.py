@@ -2,6 +2,7 @@
 never an older one than was seen before. Run by ctest; OCIREPOFS names the program."""
 
 import hashlib
+import json
 import os
 import random
 import sys
@@ -121,11 +122,15 @@ class Kill(unittest.TestCase):
         self.check_cache(status["status"]["artifact"]["path"])
 
     def check_cache(self, artifact):
-        """The cache holds what belongs to one revision, and nothing else."""
+        """The cache holds the current revision, the one before it, and nothing else."""
         directory = os.path.dirname(artifact)
         expected = {"lock", artifact, artifact.removesuffix(".tar.gz") + ".idx",
                     os.path.join(directory, "record.json"),
                     os.path.join(directory, "latest.tar.gz")}
+        with open(os.path.join(self.daemon.cache, directory, "record.json")) as record:
+            previous = json.load(record)["previousStem"]
+        self.assertNotEqual(previous, "")
+        expected |= {os.path.join(directory, previous + suffix) for suffix in (".tar.gz", ".idx")}
 
         def present():
             return {os.path.relpath(os.path.join(parent, name), self.daemon.cache)
