@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cache/image.h"
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 #include "conf/status.h"
 
 namespace ocirepofs {

@@ -13,7 +13,7 @@
 #include "cache/tar_format.h"
 #include "cache/tree_builder.h"
 #include "conf/digest.h"
-#include "conf/ignore.h"
+#include "conf/ignore/ignore.h"
 
 namespace ocirepofs {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "conf/digest.h"
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 #include "conf/status.h"
 
 namespace ocirepofs {

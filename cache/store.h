@@ -12,7 +12,7 @@
 #include "cache/image_writer.h"
 #include "cache/record.h"
 #include "conf/error.h"
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 
 namespace ocirepofs {
 

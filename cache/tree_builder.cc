@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "conf/printable.h"
+
 namespace ocirepofs {
 namespace {
 
 /// As many links as Linux follows in one path before it says ELOOP.
 constexpr int kMaxLinkHops = 40;
+constexpr size_t kQuotedSize = 512;
 
 std::vector<std::string_view> SplitSlashes(std::string_view path) {
   std::vector<std::string_view> parts;
@@ -19,19 +22,8 @@ std::vector<std::string_view> SplitSlashes(std::string_view path) {
   return parts;
 }
 
-/// For messages: what an archive calls its entries may hold anything.
-std::string Quoted(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name.substr(0, 512)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f || c == '"' || c == '\\') {
-      quoted += fmt::format("\\x{:02x}", byte);
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
+/// What an archive calls its entries may hold anything.
+std::string Quoted(std::string_view name) { return "\"" + Printable(name, kQuotedSize) + "\""; }
 
 tl::unexpected<Error> Conflict(std::string_view path) {
   return Fail(ErrorCode::kMalformed, "tar entry {} is a file and a directory at once",
@@ -46,8 +38,8 @@ Result<std::vector<std::string_view>> TreeBuilder::SplitPath(std::string_view pa
     return Fail(ErrorCode::kMalformed, "tar contained invalid name error {}", Quoted(path));
   }
   if (path.size() > kMaxPathSize) {
-    return Fail(ErrorCode::kLimitExceeded, "tar entry {}… has a path of more than {} bytes",
-                Quoted(path.substr(0, 64)), kMaxPathSize);
+    return Fail(ErrorCode::kLimitExceeded, "tar entry {} has a path of more than {} bytes",
+                Quoted(path), kMaxPathSize);
   }
   std::vector<std::string_view> components = SplitSlashes(path);
   for (const std::string_view component : components) {
@@ -55,8 +47,8 @@ Result<std::vector<std::string_view>> TreeBuilder::SplitPath(std::string_view pa
       return Fail(ErrorCode::kMalformed, "tar contained invalid name error {}", Quoted(path));
     }
     if (component.size() > kMaxNameSize) {
-      return Fail(ErrorCode::kLimitExceeded, "tar entry {}… has a name of more than {} bytes",
-                  Quoted(component.substr(0, 64)), kMaxNameSize);
+      return Fail(ErrorCode::kLimitExceeded, "tar entry {} has a name of more than {} bytes",
+                  Quoted(component), kMaxNameSize);
     }
   }
   if (components.size() > kMaxDepth) {

@@ -11,8 +11,7 @@ tl::unexpected<Error> Wrap(const Error& cause, std::string_view context) {
 }
 
 tl::unexpected<Error> FailErrno(int errno_value, std::string_view context) {
-  return Fail(ErrorCode::kStorage, "{}: {}", context,
-              std::generic_category().message(errno_value));
+  return Fail(ErrorCode::kStorage, "{}: {}", context, std::generic_category().message(errno_value));
 }
 
 }  // namespace ocirepofs

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "conf/digest.h"
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 
 namespace ocirepofs {
 
@@ -76,7 +76,7 @@ class Conditions {
 struct Artifact {
   std::string tag;  // as resolved; empty for a digest reference
   Digest source_digest;
-  Digest checksum;  // of the tarball in the cache
+  Digest checksum;   // of the tarball in the cache
   std::string path;  // below the cache directory
   uint64_t size = 0;
   Timestamp last_update_time{};

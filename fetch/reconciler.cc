@@ -12,8 +12,8 @@
 #include "cache/names.h"
 #include "cache/stored_gzip.h"
 #include "conf/reference.h"
-#include "fetch/pull.h"
-#include "fetch/tag_choice.h"
+#include "fetch/layer/pull.h"
+#include "fetch/registry/tag_choice.h"
 
 namespace ocirepofs {
 namespace {
@@ -282,11 +282,11 @@ std::optional<Reconciler::Failure> Reconciler::Resolve(const RegistryAccess& acc
     digest = *found;
   }
   const std::string name = access.repository.ToString();
-  resolved->emplace(Resolved{
-      .tag = tag,
-      .digest = *digest,
-      .revision = FormatRevision(repository_->api_version, tag, *digest),
-      .reference = tag.empty() ? name + "@" + digest->ToString() : name + ":" + tag});
+  resolved->emplace(
+      Resolved{.tag = tag,
+               .digest = *digest,
+               .revision = FormatRevision(repository_->api_version, tag, *digest),
+               .reference = tag.empty() ? name + "@" + digest->ToString() : name + ":" + tag});
   return std::nullopt;
 }
 
@@ -294,10 +294,10 @@ std::optional<Reconciler::Failure> Reconciler::Run(std::stop_token stop) {
   const OciRepositorySpec& spec = repository_->spec;
   Result<Repository> repository = ParseOciUrl(spec.url);
   if (!repository) {
-    return Failure{condition::kFetchFailed, "URLInvalid",
-                   Wrap(repository.error(), fmt::format("URL validation failed for '{}'", spec.url))
-                       .value(),
-                   /*stalled=*/true};
+    return Failure{
+        condition::kFetchFailed, "URLInvalid",
+        Wrap(repository.error(), fmt::format("URL validation failed for '{}'", spec.url)).value(),
+        /*stalled=*/true};
   }
   const RegistryAccess access{
       .repository = *repository, .insecure = spec.insecure, .timeout = spec.timeout};
@@ -346,8 +346,8 @@ std::optional<Reconciler::Failure> Reconciler::Build(const RegistryAccess& acces
   if (!manifest) return pull_failure(manifest.error());
 
   const std::string stem = RevisionStem(resolved.digest, ContentConfig::Of(spec));
-  Result<Descriptor> layer = SelectLayer(
-      *manifest, spec.layer_selector ? spec.layer_selector->media_type : std::nullopt);
+  Result<Descriptor> layer =
+      SelectLayer(*manifest, spec.layer_selector ? spec.layer_selector->media_type : std::nullopt);
   if (!layer) return Failure{condition::kFetchFailed, kLayerOperationFailed, layer.error()};
   if (!store_->HasImage(stem)) {
     const int64_t now = context_.clock->Now().time_since_epoch().count();
@@ -387,9 +387,10 @@ std::optional<Reconciler::Failure> Reconciler::Pull(const RegistryAccess& access
       context_.max_size > UINT64_MAX - headers ? UINT64_MAX : context_.max_size + headers;
   const std::string artifact = ArtifactName(stem);
   const Result<void> pulled =
-      unaltered ? PullUnaltered(context_.registry, access, layer, max_expanded,
-                                store_->directory_fd(), TemporaryName(artifact), writer->get(), stop)
-                : PullLayer(context_.registry, access, layer, max_expanded, writer->get(), stop);
+      unaltered
+          ? PullUnaltered(context_.registry, access, layer, max_expanded, store_->directory_fd(),
+                          TemporaryName(artifact), writer->get(), stop)
+          : PullLayer(context_.registry, access, layer, max_expanded, writer->get(), stop);
   if (!pulled) return classify(pulled.error());
   Result<ImageWriter::Summary> summary = (*writer)->Finish(modification_time);
   if (!summary) return classify(summary.error());
@@ -426,14 +427,14 @@ std::optional<Reconciler::Failure> Reconciler::Adopt(
   SourceStatus& status = record_.status;
   const IndexFacts& facts = (*image)->index().facts();
   const std::optional<Artifact> former = std::exchange(
-      status.artifact, Artifact{.tag = resolved.tag,
-                                .source_digest = resolved.digest,
-                                .checksum = KeepsUnaltered() ? layer.digest : facts.image_digest,
-                                .path = PathOf(store_->key(), ArtifactName(stem)),
-                                .size = KeepsUnaltered() ? layer.size
-                                                         : stored_gzip::FileSize(facts.tar_size),
-                                .last_update_time = now,
-                                .metadata = annotations});
+      status.artifact,
+      Artifact{.tag = resolved.tag,
+               .source_digest = resolved.digest,
+               .checksum = KeepsUnaltered() ? layer.digest : facts.image_digest,
+               .path = PathOf(store_->key(), ArtifactName(stem)),
+               .size = KeepsUnaltered() ? layer.size : stored_gzip::FileSize(facts.tar_size),
+               .last_update_time = now,
+               .metadata = annotations});
   status.observed_content = ContentConfig::Of(repository_->spec);
   status.conditions.Set(condition::kArtifactInStorage, ConditionStatus::kTrue, kSucceeded,
                         fmt::format("stored artifact for digest '{}'", resolved.revision),

@@ -10,8 +10,8 @@
 #include "cache/catalog.h"
 #include "cache/store.h"
 #include "conf/clock.h"
-#include "conf/manifest.h"
-#include "fetch/registry.h"
+#include "conf/manifest/manifest.h"
+#include "fetch/registry/registry.h"
 
 namespace ocirepofs {
 
@@ -43,8 +43,8 @@ class Reconciler {
   /// starting. REQUIRES: called once, before anything else.
   void Load();
 
-  /// The manifest as last accepted, from the record; null where there is none. It is what a manifest
-  /// that has become unreadable is held to.
+  /// The manifest as last accepted, from the record; null where there is none. It is what a
+  /// manifest that has become unreadable is held to.
   std::shared_ptr<const OciRepository> LastGood() const;
 
   /// Takes a manifest: publishes it with what is there, and counts the generation up if the spec is

@@ -131,8 +131,8 @@ void Refresher::Settle(const ObjectKey& key, Task* task, const Instruction& inst
   } else if (instruction.repository != nullptr) {
     task->host = HostOf(*instruction.repository);
     if (due) task->failures = 0;
-    const auto delay = due || first ? std::chrono::nanoseconds(0)
-                                    : instruction.repository->spec.interval;
+    const auto delay =
+        due || first ? std::chrono::nanoseconds(0) : instruction.repository->spec.interval;
     schedule_.Plan(key, task->host, context_.clock->SteadyNow() + delay);
   }
   Changed();

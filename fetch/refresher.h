@@ -52,11 +52,11 @@ class Refresher {
     bool removed = false;
   };
 
-  /// One repository. The reconciler is used by the thread that made it run in the schedule; the rest
-  /// is guarded by mutex_.
+  /// One repository. The reconciler is used by the thread that made it run in the schedule; the
+  /// rest is guarded by mutex_.
   struct Task {
     std::unique_ptr<Reconciler> reconciler;
-    std::optional<Instruction> instruction;  // not passed on yet
+    std::optional<Instruction> instruction;           // not passed on yet
     std::shared_ptr<const OciRepository> repository;  // as passed on last; null while invalid
     std::string host;
     std::string damaged_stem;

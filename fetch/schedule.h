@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 
 namespace ocirepofs {
 
@@ -30,8 +30,8 @@ class Schedule {
   std::optional<ObjectKey> Take(Time now);
   void Finished(const ObjectKey& key);
 
-  /// Makes a repository that is not running count as running, whatever is planned for it and whoever
-  /// else waits for its host; what is planned stays. False where it runs already.
+  /// Makes a repository that is not running count as running, whatever is planned for it and
+  /// whoever else waits for its host; what is planned stays. False where it runs already.
   bool Claim(const ObjectKey& key, const std::string& host);
 
   /// When Take may next have something to give; nothing while it waits for a Finished only.

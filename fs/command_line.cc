@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "conf/manifest.h"
-#include "conf/reload.h"
+#include "conf/manifest/manifest.h"
+#include "conf/manifest/reload.h"
 #include "fs/background.h"
 #include "fs/daemon.h"
 #include "fs/logging.h"
@@ -26,9 +26,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kVerbs = {"mount", "unmount", "validate"};
 
-void Complain(std::string_view message) {
-  fmt::print(stderr, "ocirepofs: {}\n", message);
-}
+void Complain(std::string_view message) { fmt::print(stderr, "ocirepofs: {}\n", message); }
 
 Result<std::string> AbsolutePath(const std::string& path) {
   std::error_code error;
@@ -104,9 +102,8 @@ int Mount(const MountArguments& given) {
     return kExitFailed;
   };
   if (given.foreground) return run(LogTarget::kStandardError, [] {});
-  return RunInBackground([&run](const std::function<void()>& ready) {
-    return run(LogTarget::kSyslog, ready);
-  });
+  return RunInBackground(
+      [&run](const std::function<void()>& ready) { return run(LogTarget::kSyslog, ready); });
 }
 
 int Unmount(const std::string& path) {
@@ -168,10 +165,11 @@ int Parse(CLI::App* app, std::vector<std::string> arguments) {
 int RunCommandLine(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
 
-  CLI::App app("Mounts a directory tree in which each configured OCIRepository is a directory of its "
-               "artifact's contents.\n\n"
-               "  ocirepofs CONFIG MOUNTPOINT [-f] [-o OPT[,OPT...]]",
-               "ocirepofs");
+  CLI::App app(
+      "Mounts a directory tree in which each configured OCIRepository is a directory of its "
+      "artifact's contents.\n\n"
+      "  ocirepofs CONFIG MOUNTPOINT [-f] [-o OPT[,OPT...]]",
+      "ocirepofs");
   app.set_version_flag("--version", fmt::format("ocirepofs {}", kVersion));
   app.footer(fmt::format(
       "CONFIG is a manifest file, or a directory of *.yaml, *.yml and *.json.\n"
@@ -203,8 +201,9 @@ int RunCommandLine(int argc, char** argv) {
   validate->callback([&] { status = Validate(validate_path); });
 
   // `ocirepofs CONFIG MOUNTPOINT`, the form that mount(8) uses, is the verb mount.
-  const bool asks_program = !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h" ||
-                                                   arguments[0] == "--version");
+  const bool asks_program =
+      !arguments.empty() &&
+      (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "--version");
   if (!arguments.empty() && !asks_program &&
       std::find(kVerbs.begin(), kVerbs.end(), arguments[0]) == kVerbs.end()) {
     arguments.insert(arguments.begin(), "mount");

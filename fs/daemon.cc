@@ -13,11 +13,11 @@
 #include "cache/store.h"
 #include "conf/clock.h"
 #include "conf/config_watcher.h"
-#include "conf/reload.h"
-#include "fetch/curl_transport.h"
+#include "conf/manifest/reload.h"
+#include "fetch/http/curl_transport.h"
 #include "fetch/reconciler.h"
 #include "fetch/refresher.h"
-#include "fetch/registry.h"
+#include "fetch/registry/registry.h"
 #include "fs/notifier.h"
 #include "fs/session.h"
 #include "fs/tree.h"
@@ -108,8 +108,7 @@ class ConfigReader {
 };
 
 /// Keeps tree and kernel in step with the catalog.
-void OnCatalogChange(const ObjectKey& key, Catalog::Change change, Tree* tree,
-                     Notifier* notifier) {
+void OnCatalogChange(const ObjectKey& key, Catalog::Change change, Tree* tree, Notifier* notifier) {
   switch (change) {
     case Catalog::Change::kStatus:
       return;  // `.status` is asked for each time
@@ -149,8 +148,8 @@ Result<void> RunDaemon(const DaemonArguments& arguments, const std::function<voi
 
   const std::string cache =
       options.cache_directory.empty() ? DefaultCacheDirectory() : options.cache_directory;
-  Result<std::unique_ptr<Store>> store = Store::Open(
-      cache, fmt::format("process {} serves {}", getpid(), arguments.mountpoint));
+  Result<std::unique_ptr<Store>> store =
+      Store::Open(cache, fmt::format("process {} serves {}", getpid(), arguments.mountpoint));
   if (!store) return tl::unexpected(store.error());
 
   const SystemClock clock;

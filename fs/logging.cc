@@ -43,8 +43,8 @@ void StartLogging(const MountOptions& options, LogTarget target) {
     logger->set_pattern("%v");
   } else {
     logger = spdlog::stderr_logger_mt("ocirepofs");
-    logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-        kTextPattern, spdlog::pattern_time_type::utc));
+    logger->set_formatter(
+        std::make_unique<spdlog::pattern_formatter>(kTextPattern, spdlog::pattern_time_type::utc));
   }
   if (options.log_format == LogFormat::kJson) {
     logger->set_formatter(std::make_unique<JsonFormatter>());

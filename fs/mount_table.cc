@@ -56,7 +56,8 @@ std::optional<std::string> MountTypeAt(const std::string& path) {
     fields >> skipped >> skipped >> skipped >> skipped >> mountpoint;
     if (Unescape(mountpoint) != path) continue;
     const size_t dash = line.find(" - ");
-    if (dash != std::string::npos) type = line.substr(dash + 3, line.find(' ', dash + 3) - dash - 3);
+    if (dash != std::string::npos)
+      type = line.substr(dash + 3, line.find(' ', dash + 3) - dash - 3);
   }
   return type;
 }
@@ -73,7 +74,8 @@ Result<void> ClearStaleMount(const std::string& mountpoint) {
   const std::optional<std::string> type = MountTypeAt(mountpoint);
   if (stale && type == kMountType) {
     if (!UnmountOnce(mountpoint, /*lazily=*/true)) {
-      return Fail(ErrorCode::kStorage, "cannot unmount what a former daemon left at {}", mountpoint);
+      return Fail(ErrorCode::kStorage, "cannot unmount what a former daemon left at {}",
+                  mountpoint);
     }
     return {};
   }

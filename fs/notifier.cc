@@ -5,8 +5,8 @@
 namespace ocirepofs {
 namespace {
 
-/// A lookup that was answered just before the switch may reach the kernel just after the notice, and
-/// let the old name live for another second. Saying it again a little later cuts that short.
+/// A lookup that was answered just before the switch may reach the kernel just after the notice,
+/// and let the old name live for another second. Saying it again a little later cuts that short.
 constexpr auto kRepeatAfter = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -37,9 +37,9 @@ void Notifier::Post(const Tree::NameChange& change, bool listing) {
 void Notifier::Run(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
-    const auto next = std::min_element(
-        notices_.begin(), notices_.end(),
-        [](const Notice& a, const Notice& b) { return a.due < b.due; });
+    const auto next =
+        std::min_element(notices_.begin(), notices_.end(),
+                         [](const Notice& a, const Notice& b) { return a.due < b.due; });
     if (next == notices_.end()) {
       posted_.wait(lock, stop, [this] { return !notices_.empty(); });
       continue;

@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "conf/manifest.h"
+#include "conf/manifest/manifest.h"
 
 namespace ocirepofs {
 
@@ -30,8 +30,8 @@ class StatusFiles {
     timespec changed{};  // when this text first was current
   };
 
-  /// The current version for `key`, counted once. `render` is called under this class's lock, unless
-  /// the last version was rendered from the same `source` (null: never the same).
+  /// The current version for `key`, counted once. `render` is called under this class's lock,
+  /// unless the last version was rendered from the same `source` (null: never the same).
   File Open(const ObjectKey& key, const std::shared_ptr<const void>& source,
             const std::function<std::string()>& render);
   std::optional<File> Find(Node node) const;

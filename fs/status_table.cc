@@ -40,10 +40,9 @@ std::string RenderTable(const std::vector<std::shared_ptr<const Publication>>& p
     const Condition* ready = publication->status.conditions.Find(condition::kReady);
     std::string message = ready != nullptr ? ready->message : "";
     std::replace(message.begin(), message.end(), '\n', ' ');
-    rows.push_back({key.name, publication->repository->spec.url,
-                    FormatAge(now - publication->status.created),
-                    std::string(ready != nullptr ? ToString(ready->status) : ""),
-                    std::move(message)});
+    rows.push_back(
+        {key.name, publication->repository->spec.url, FormatAge(now - publication->status.created),
+         std::string(ready != nullptr ? ToString(ready->status) : ""), std::move(message)});
     if (layout == Layout::kNamespaced) {
       rows.back().insert(rows.back().begin(), key.namespace_name);
     }

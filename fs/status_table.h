@@ -10,8 +10,8 @@
 
 namespace ocirepofs {
 
-/// The table of all repositories, as `kubectl get ocirepositories` prints it: NAME, URL, AGE, READY,
-/// STATUS, and before them NAMESPACE where the layout has it. A pure function.
+/// The table of all repositories, as `kubectl get ocirepositories` prints it: NAME, URL, AGE,
+/// READY, STATUS, and before them NAMESPACE where the layout has it. A pure function.
 std::string RenderTable(const std::vector<std::shared_ptr<const Publication>>& publications,
                         Layout layout, Timestamp now);
 

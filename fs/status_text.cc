@@ -21,10 +21,10 @@ bool NeedsQuotes(const std::string& text) {
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (std::find(kWords.begin(), kWords.end(), lower) != kWords.end()) return true;
   const bool starts_like_number =
-      !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) != 0 ||
-                        text[0] == '-' || text[0] == '+' || text[0] == '.');
-  return starts_like_number && text.find_first_not_of("0123456789.+-:eExXoOaAbBcCdDfF_TZ") ==
-                                   std::string::npos;
+      !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) != 0 || text[0] == '-' ||
+                        text[0] == '+' || text[0] == '.');
+  return starts_like_number &&
+         text.find_first_not_of("0123456789.+-:eExXoOaAbBcCdDfF_TZ") == std::string::npos;
 }
 
 /// Whether a literal block says exactly this text: several lines that end in one newline, and

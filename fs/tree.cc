@@ -14,8 +14,8 @@ namespace {
 using Node = Tree::Node;
 
 constexpr std::string_view kStatusName = ".status";
-constexpr Node kUpperBit = Node{1} << 62;   // directories of namespaces
-constexpr off_t kStatusCookie = 1;          // children of a revision's root count from here
+constexpr Node kUpperBit = Node{1} << 62;  // directories of namespaces
+constexpr off_t kStatusCookie = 1;         // children of a revision's root count from here
 constexpr mode_t kPermissionBits = 0777;
 constexpr blksize_t kPreferredBlockSize = 128 * 1024;
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "conf/glob.h"
-#include "conf/ignore.h"
+#include "conf/ignore/glob.h"
+#include "conf/ignore/ignore.h"
 #include "tests/support/tsv.h"
 
 namespace ocirepofs {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "fetch/transport.h"
+#include "fetch/http/transport.h"
 
 namespace ocirepofs {
 
