@@ -16,6 +16,13 @@ using stored_gzip::BlockOffset;
 using stored_gzip::kBlockHeaderSize;
 using stored_gzip::kBlockPayload;
 
+namespace {
+
+constexpr size_t kReadAheadFrom = 4 * kBlockPayload;
+constexpr off_t kReadAheadSize = 4 << 20;
+
+}  // namespace
+
 Result<std::shared_ptr<const Image>> Image::Open(int directory_fd, std::string_view stem) {
   Result<std::unique_ptr<const Index>> index = Index::Open(directory_fd, IndexName(stem));
   if (!index) return tl::unexpected(index.error());
@@ -52,6 +59,11 @@ Result<void> Image::Load(uint64_t first_block, uint64_t block_count, Scratch* sc
                               static_cast<off_t>(BlockOffset(first_block)), stem_);
       !read) {
     return read;
+  }
+  if (payload_size >= kReadAheadFrom) {
+    // Who reads this much goes on: let the disk work while this is checked and answered.
+    posix_fadvise(tarball_.get(), static_cast<off_t>(BlockOffset(first_block + block_count)),
+                  kReadAheadSize, POSIX_FADV_WILLNEED);
   }
   for (uint64_t i = 0; i < block_count; ++i) {
     const size_t position = i * (kBlockHeaderSize + kBlockPayload) + kBlockHeaderSize;

@@ -26,7 +26,7 @@ using stored_gzip::kBlockHeaderSize;
 using stored_gzip::kBlockPayload;
 using stored_gzip::kHeaderSize;
 
-constexpr size_t kFlushSize = size_t{1} << 20;
+constexpr size_t kFlushSize = size_t{2} << 20;
 /// Write-back is started this often, so that the sync at the end has little left to wait for.
 constexpr uint64_t kWriteBackSize = uint64_t{16} << 20;
 
@@ -39,7 +39,6 @@ void PutLittleEndian32(std::byte* out, uint32_t value) {
 }  // namespace
 
 StoredGzipWriter::StoredGzipWriter(int fd) : fd_(fd) {
-  buffer_.reserve(kFlushSize + kBlockHeaderSize + kBlockPayload + stored_gzip::kTrailerSize);
   const auto header = std::as_bytes(std::span(kHeader));
   buffer_.assign(header.begin(), header.end());
   block_start_ = buffer_.size();
@@ -62,20 +61,25 @@ void StoredGzipWriter::CloseBlock(bool last) {
   block_start_ = buffer_.size();
 }
 
+/// REQUIRES: the buffer ends with a block, or with the trailer.
 Result<void> StoredGzipWriter::Flush() {
-  const auto complete = std::span<const std::byte>(buffer_).first(block_start_);
-  hash_.Update(complete);
-  if (auto written = WriteAll(fd_, complete, "the artifact"); !written) return written;
-  file_size_ += complete.size();
-  unsynced_ += complete.size();
+  // Hashing costs as much as writing does, and goes on beside it: with both on one thread, a large
+  // layer took a quarter longer.
+  if (hashing_.valid()) hashing_.get();
+  std::swap(buffer_, flushed_);
+  buffer_.clear();
+  block_start_ = 0;
+  hashing_ = std::async(std::launch::async, [this] { hash_.Update(flushed_); });
+
+  if (auto written = WriteAll(fd_, flushed_, "the artifact"); !written) return written;
+  file_size_ += flushed_.size();
+  unsynced_ += flushed_.size();
   if (unsynced_ >= kWriteBackSize) {
     // A hint: a file system without it syncs all at the end.
     sync_file_range(fd_, static_cast<off_t>(file_size_ - unsynced_), static_cast<off_t>(unsynced_),
                     SYNC_FILE_RANGE_WRITE);
     unsynced_ = 0;
   }
-  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(block_start_));
-  block_start_ = 0;
   return {};
 }
 
@@ -106,6 +110,7 @@ Result<void> StoredGzipWriter::Finish() {
   buffer_.insert(buffer_.end(), trailer.begin(), trailer.end());
   block_start_ = buffer_.size();
   if (auto flushed = Flush(); !flushed) return flushed;
+  hashing_.get();
   file_digest_ = hash_.Finish();
   return {};
 }

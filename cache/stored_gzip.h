@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -65,12 +67,14 @@ class StoredGzipWriter {
   Result<void> Flush();
 
   const int fd_;
-  Sha256 hash_;
+  Sha256 hash_;  // used by hashing_ while that is under way
   uint32_t crc_ = 0;
   uint64_t expanded_size_ = 0;
   uint64_t file_size_ = 0;  // bytes handed to the file
   uint64_t unsynced_ = 0;
-  std::vector<std::byte> buffer_;  // whole blocks, then the block being filled at block_start_
+  std::vector<std::byte> buffer_;   // whole blocks, then the block being filled at block_start_
+  std::vector<std::byte> flushed_;  // what was flushed last, being hashed
+  std::future<void> hashing_;
   size_t block_start_ = 0;
   std::vector<uint32_t> block_checksums_;
   std::optional<Digest> file_digest_;

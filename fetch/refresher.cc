@@ -95,6 +95,7 @@ void Refresher::Instruct(const ObjectKey& key, Instruction instruction) {
         SameManifest(*instruction.repository, *task->repository)) {
       return;
     }
+    if (!instruction.error.empty() && instruction.error == task->error) return;
     if (!schedule_.Claim(key, task->host)) {
       task->instruction = std::move(instruction);
       task->running.request_stop();
@@ -124,6 +125,7 @@ void Refresher::Settle(const ObjectKey& key, Task* task, const Instruction& inst
   schedule_.Finished(key);
   const bool first = task->repository == nullptr;
   task->repository = instruction.repository;
+  task->error = instruction.error;
   schedule_.Forget(key);
   if (instruction.removed) {
     tasks_.erase(key);
@@ -207,8 +209,9 @@ void Refresher::RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task)
       return;
     }
   }
-  const bool due = PassOn(key, task.get(), *instruction);
-  Settle(key, task.get(), *instruction, due);
+  PassOn(key, task.get(), *instruction);
+  // The run was broken off for it, so another is due whatever it says.
+  Settle(key, task.get(), *instruction, /*due=*/true);
 }
 
 /// REQUIRES: mutex_ is held.

@@ -58,6 +58,7 @@ class Refresher {
     std::unique_ptr<Reconciler> reconciler;
     std::optional<Instruction> instruction;           // not passed on yet
     std::shared_ptr<const OciRepository> repository;  // as passed on last; null while invalid
+    std::string error;                                // as passed on last
     std::string host;
     std::string damaged_stem;
     std::stop_source running;  // breaks off what runs now

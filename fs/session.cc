@@ -19,6 +19,8 @@ constexpr double kForeverSeconds = 1e9;
 constexpr double kBriefSeconds = 1;
 constexpr unsigned kMaxBackground = 64;
 constexpr char kReadAheadKilobytes[] = "1024";
+constexpr int kWholeListings = 256;
+constexpr unsigned kReleasePagesEvery = 4096;
 constexpr auto kEndPollInterval = std::chrono::milliseconds(20);
 
 double Seconds(Tree::Lifetime lifetime) {
@@ -93,6 +95,19 @@ struct FuseOperations {
     }
   }
 
+  // Making an inode of every name costs the kernel most of a cold walk that reads names only (find),
+  // and saves a LOOKUP a name for one that goes on to each file (ls -l, grep, tar). So listings come
+  // with nodes for directories alone until a file is asked for, and then whole for a while.
+  static void NoteDemand(Session* self) {
+    self->whole_listings_.store(kWholeListings, std::memory_order_relaxed);
+  }
+  static Tree::WithNodes NodesToList(Session* self) {
+    const int left = self->whole_listings_.load(std::memory_order_relaxed);
+    if (left <= 0) return Tree::WithNodes::kDirectories;
+    self->whole_listings_.store(left - 1, std::memory_order_relaxed);
+    return Tree::WithNodes::kAll;
+  }
+
   static void Init(void* userdata, fuse_conn_info* connection) noexcept {
     auto* self = static_cast<Session*>(userdata);
     self->without_open_ = (connection->capable & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
@@ -111,6 +126,9 @@ struct FuseOperations {
       // A name's absence is kept by the kernel only when it comes as an entry without a node.
       const bool absent_for_ever = error == ENOENT && entry.lifetime == Tree::Lifetime::kForever;
       if (error != 0 && !absent_for_ever) return error;
+      if (S_ISREG(entry.attributes.st_mode) && entry.lifetime == Tree::Lifetime::kForever) {
+        NoteDemand(self);
+      }
       const fuse_entry_param param = ToFuse(entry);
       // A caller that was interrupted meanwhile is not told, and the kernel has counted nothing.
       if (fuse_reply_entry(request, &param) != 0 && entry.node != 0) {
@@ -172,6 +190,7 @@ struct FuseOperations {
   static void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
                    fuse_file_info*) noexcept {
     Answer(request, RequestCounts::kRead, [&](Session* self) {
+      NoteDemand(self);
       Tree::ReadBuffer& buffer = ThreadReadBuffer();
       const int error = self->tree_->Read(node, offset, size, &buffer);
       if (error == 0) {
@@ -185,14 +204,16 @@ struct FuseOperations {
   template <class AddEntry>
   static void List(fuse_req_t request, RequestCounts::Kind kind, fuse_ino_t node, size_t size,
                    off_t cookie, AddEntry add_entry) noexcept {
-    const bool plus = kind == RequestCounts::kReaddirplus;
     Answer(request, kind, [&](Session* self) {
+      const Tree::WithNodes with_nodes = kind == RequestCounts::kReaddirplus
+                                             ? NodesToList(self)
+                                             : Tree::WithNodes::kNone;
       std::vector<char>& buffer = ThreadListBuffer();
       buffer.resize(size);
       size_t used = 0;
       std::string terminated;
       const int error = self->tree_->List(
-          node, cookie, plus, [&](std::string_view name, const Tree::Entry& entry, off_t next) {
+          node, cookie, with_nodes, [&](std::string_view name, const Tree::Entry& entry, off_t next) {
             terminated = name;
             const size_t needed =
                 add_entry(buffer.data() + used, size - used, terminated.c_str(), entry, next);
@@ -332,11 +353,13 @@ void Session::Serve(std::function<void()> on_end) {
 
 void Session::ServeOnThisThread() {
   fuse_buf buffer{};
-  while (fuse_session_exited(session_) == 0) {
+  for (unsigned served = 1; fuse_session_exited(session_) == 0; ++served) {
     const int size = fuse_session_receive_buf(session_, &buffer);
     if (size == -EINTR) continue;
     if (size <= 0) break;
     fuse_session_process_buf(session_, &buffer);
+    // A walk touches every page of an index; without this they would all count as the daemon's.
+    if (served % kReleasePagesEvery == 0) tree_->ReleasePages();
   }
   std::free(buffer.mem);
   if (!ended_.exchange(true)) on_end_();

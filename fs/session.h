@@ -91,6 +91,7 @@ class Session {
   std::function<void()> on_end_;
   std::atomic<bool> ended_ = false;
   RequestCounts counts_;
+  std::atomic<int> whole_listings_ = 0;  // see FuseOperations::NoteDemand
   std::vector<std::thread> serving_;
 };
 

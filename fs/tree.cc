@@ -326,7 +326,7 @@ int Tree::ListUpper(Node node, off_t cookie, const Lister& lister) {
   return 0;
 }
 
-int Tree::List(Node node, off_t cookie, bool counted, const Lister& lister) {
+int Tree::List(Node node, off_t cookie, WithNodes with_nodes, const Lister& lister) {
   if (IsStatus(node)) return ENOTDIR;
   if (cookie < 0) return EINVAL;
   if (IsUpper(node)) return ListUpper(node, cookie, lister);
@@ -344,18 +344,22 @@ int Tree::List(Node node, off_t cookie, bool counted, const Lister& lister) {
     if (!lister(kStatusName, entry, kStatusCookie)) return 0;
   }
   const auto first = static_cast<uint64_t>(std::max<off_t>(cookie - kStatusCookie, 0));
-  uint64_t listed = 0;
+  uint64_t counted = 0;
   entry.lifetime = Lifetime::kForever;
   for (uint64_t ordinal = first; ordinal < directory.child_count; ++ordinal) {
     const auto number = static_cast<uint32_t>(directory.first_child + ordinal);
-    const std::string_view name = index.Name(index.record(number));
+    const IndexRecord& child = index.record(number);
+    const std::string_view name = index.Name(child);
     if (is_root && name == kStatusName) continue;
-    entry.node = MakeNode(snapshot->serial, number);
     Describe(*snapshot, number, &entry.attributes);
+    const bool with_node =
+        with_nodes == WithNodes::kAll ||
+        (with_nodes == WithNodes::kDirectories && child.type == NodeType::kDirectory);
+    entry.node = with_node ? entry.attributes.st_ino : 0;
     if (!lister(name, entry, static_cast<off_t>(ordinal + 1) + kStatusCookie)) break;
-    ++listed;
+    if (with_node) ++counted;
   }
-  if (counted && listed > 0) Count(snapshot, listed);
+  if (counted > 0) Count(snapshot, counted);
   return 0;
 }
 

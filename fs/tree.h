@@ -87,9 +87,12 @@ class Tree {
   int Lookup(Node parent, std::string_view name, Entry* entry);
   int GetAttributes(Node node, struct stat* attributes, Lifetime* lifetime);
   int ReadLink(Node node, std::string* target);
-  /// Lists from `cookie` on (0: the start), without `.` and `..`. Entries with a node are counted
-  /// when `counted`, which is what READDIRPLUS does.
-  int List(Node directory, off_t cookie, bool counted, const Lister& lister);
+  /// Which entries of a listing come with their node, so that the kernel makes inodes of them and
+  /// need not look them up; they are counted once each.
+  enum class WithNodes { kNone, kDirectories, kAll };
+
+  /// Lists from `cookie` on (0: the start), without `.` and `..`.
+  int List(Node directory, off_t cookie, WithNodes with_nodes, const Lister& lister);
   /// Takes one count back: for an entry that was listed last and did not fit.
   void Forget(Node node, uint64_t count);
 
