@@ -245,6 +245,12 @@ Result<Repository> ParseOciUrl(std::string_view url) {
   return repository;
 }
 
+std::string WithoutUserInfo(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return Shown(url);
+  return std::string(url.substr(0, scheme + 3)) + Shown(url.substr(scheme + 3));
+}
+
 std::string_view DefaultScheme(std::string_view registry, bool insecure) {
   const bool is_local = registry.starts_with("localhost:") || IsLocalhostName(registry) ||
                         IsHostWithPort(registry, "127.0.0.1") ||

@@ -24,6 +24,9 @@ Result<Repository> ParseRepository(std::string_view text);
 /// Parses spec.url: `oci://host[:port]/path`. Tags and digests are refused.
 Result<Repository> ParseOciUrl(std::string_view url);
 
+/// The URL as messages may show it: what stands before an `@` in its host is a secret to them.
+std::string WithoutUserInfo(std::string_view url);
+
 /// "http" or "https": http where `insecure`, and for loopback and private (RFC 1918) addresses as
 /// go-containerregistry decides it; a bare `localhost` without a port is https.
 std::string_view DefaultScheme(std::string_view registry, bool insecure);

@@ -94,7 +94,13 @@ class Reconciler {
   /// Reconciling=True and Ready=Unknown, with that message.
   void SetProgress(std::string message);
   void AddEvent(bool warning, std::string_view reason, std::string_view message);
-  void Finish(const std::optional<Failure>& failure);
+  /// `before`: the artifact's checksum when the reconcile began.
+  void Finish(const std::optional<Failure>& failure, const std::optional<Digest>& before);
+  std::optional<Digest> Checksum() const;
+  std::string StoredMessage() const;
+  bool IsRequested() const;
+  void NoteRequestHandled();
+  void LoseArtifact();
   void Publish();
   void Save();
   void CollectRevisions();
