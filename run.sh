@@ -129,7 +129,7 @@ spec:
   ref:
     tag: latest
 END
-  echo "a registry runs at $url, demo/config:latest is pushed to it, and this is the manifest:"
+  echo "a registry runs at $url; this manifest names an artifact in it, demo/config:latest:"
   show cat "$work/config/demo.yaml"
   push_revision 1
 
@@ -146,7 +146,7 @@ END
   show mnt/demo/bin/hello
   show cat mnt/.status
 
-  printf '\nmounted at %s until Ctrl-C\n' "$mnt"
+  printf '\nmounted at %s until Ctrl-C; have a look from another terminal\n' "$mnt"
   # A shell runs its traps only between commands, and `wait` is one that a signal ends.
   wait "$registry_pid"
 }

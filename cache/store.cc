@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <ctime>
-#include <functional>
+#include <map>
 
 #include "cache/names.h"
 
@@ -17,6 +20,7 @@ namespace {
 
 constexpr size_t kMaxRecordSize = size_t{16} << 20;
 constexpr size_t kMaxLockSize = 4096;
+constexpr time_t kSettleSeconds = 60;
 
 /// Names in a directory, without `.` and `..`; empty when it can't be read.
 std::vector<std::string> ListDirectory(int directory_fd) {
@@ -148,6 +152,51 @@ Result<std::unique_ptr<RepositoryStore>> Store::OpenRepository(const ObjectKey& 
     if (IsTemporaryName(name)) unlinkat(directory->get(), name.c_str(), 0);
   }
   return std::make_unique<RepositoryStore>(key, std::move(*directory));
+}
+
+void Store::CollectBeyond(uint64_t limit) {
+  struct File {
+    std::string directory;
+    std::string name;
+    uint64_t size;
+  };
+  std::multimap<time_t, File> superseded;
+  uint64_t total = 0;
+  const time_t settled = std::time(nullptr) - kSettleSeconds;
+  for (const std::string& space : ListDirectory(repositories_.get())) {
+    Result<UniqueFd> space_fd = OpenAt(repositories_.get(), space, O_RDONLY | O_DIRECTORY);
+    if (!space_fd) continue;
+    for (const std::string& name : ListDirectory(space_fd->get())) {
+      Result<UniqueFd> directory = OpenAt(space_fd->get(), name, O_RDONLY | O_DIRECTORY);
+      if (!directory) continue;
+      std::array<char, NAME_MAX + 1> target{};
+      const ssize_t length = readlinkat(directory->get(), std::string(kLatestLink).c_str(),
+                                        target.data(), target.size() - 1);
+      const std::string_view current =
+          StemOf({target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))});
+      for (const std::string& file : ListDirectory(directory->get())) {
+        struct stat info {};
+        const std::string_view stem = StemOf(file);
+        if (stem.empty() ||
+            fstatat(directory->get(), file.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(info.st_mode)) {
+          continue;
+        }
+        total += static_cast<uint64_t>(info.st_size);
+        // What was written just now may be about to become current.
+        if (stem == current || info.st_mtime > settled) continue;
+        superseded.emplace(info.st_mtime, File{fmt::format("{}/{}", space, name), file,
+                                               static_cast<uint64_t>(info.st_size)});
+      }
+    }
+  }
+  for (const auto& [time, file] : superseded) {
+    if (total <= limit) return;
+    if (unlinkat(repositories_.get(), fmt::format("{}/{}", file.directory, file.name).c_str(), 0) ==
+        0) {
+      total -= file.size;
+    }
+  }
 }
 
 void Store::CollectAbsent(const std::set<ObjectKey>& present, std::chrono::hours age) {

@@ -61,6 +61,10 @@ class Store {
   /// Opens or makes the repository's directory, and removes what a crash left half-written there.
   Result<std::unique_ptr<RepositoryStore>> OpenRepository(const ObjectKey& key);
 
+  /// While the artifacts take more than `limit` bytes, removes the oldest of those that are current
+  /// for no repository. Those who read one read it to its end.
+  void CollectBeyond(uint64_t limit);
+
   /// Removes repositories that are not in `present` and were not written to for `age`: what was
   /// taken out of CONFIG by mistake is still there when it is put back.
   void CollectAbsent(const std::set<ObjectKey>& present, std::chrono::hours age);

@@ -17,38 +17,16 @@ namespace {
 constexpr int kMaxWorkers = 64;
 
 /// What mount(8) passes on and fstab carries, and what is so here in any case or does not matter to
-/// a read-only tree.
-constexpr std::array<std::string_view, 31> kGenericOptions = {"ro",
-                                                              "nodev",
-                                                              "dev",
-                                                              "nosuid",
-                                                              "suid",
-                                                              "noatime",
-                                                              "atime",
-                                                              "relatime",
-                                                              "norelatime",
-                                                              "strictatime",
-                                                              "nostrictatime",
-                                                              "nodiratime",
-                                                              "diratime",
-                                                              "lazytime",
-                                                              "nolazytime",
-                                                              "sync",
-                                                              "async",
-                                                              "dirsync",
-                                                              "auto",
-                                                              "noauto",
-                                                              "nofail",
-                                                              "user",
-                                                              "nouser",
-                                                              "users",
-                                                              "owner",
-                                                              "group",
-                                                              "_netdev",
-                                                              "defaults",
-                                                              "silent",
-                                                              "loud",
-                                                              "default_permissions"};
+/// a read-only tree. mount(8) passes `rw` on unless it was told `ro`.
+constexpr std::array<std::string_view, 32> kGenericOptions = {
+    "ro",         "rw",         "nodev",       "dev",
+    "nosuid",     "suid",       "noatime",     "atime",
+    "relatime",   "norelatime", "strictatime", "nostrictatime",
+    "nodiratime", "diratime",   "lazytime",    "nolazytime",
+    "sync",       "async",      "dirsync",     "auto",
+    "noauto",     "nofail",     "user",        "nouser",
+    "users",      "owner",      "group",       "_netdev",
+    "defaults",   "silent",     "loud",        "default_permissions"};
 
 /// `name=…` that mount(8) and systemd keep for themselves.
 constexpr std::array<std::string_view, 6> kGenericPrefixes = {
@@ -187,7 +165,7 @@ struct Option {
 
 constexpr std::array<Option, 13> kOptions = {{
     {"cache", "DIR", SetCache, "where artifacts are kept"},
-    {"cache_size", "SIZE", SetCacheSize, "remove the least used artifacts beyond SIZE"},
+    {"cache_size", "SIZE", SetCacheSize, "remove superseded artifacts beyond SIZE"},
     {"layout", "flat|namespaced", SetLayout, "mount at NAME, or at NAMESPACE/NAME"},
     {"allow_other", "", SetAllowOther, "let other users read the tree"},
     {"noexec", "", SetNoExec, "let no file be executed"},
@@ -226,7 +204,6 @@ bool IsGeneric(std::string_view text) {
 }
 
 Result<void> ParseOne(std::string_view text, MountOptions* options) {
-  if (text == "rw") return Fail(ErrorCode::kInvalid, "rw: the tree is read-only");
   if (IsGeneric(text)) return {};
   if (text == "exec") {
     options->noexec = false;

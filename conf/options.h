@@ -30,7 +30,7 @@ struct MountOptions {
 };
 
 /// Reads one `-o` argument, a comma-separated list. Options that every mount takes and that change
-/// nothing here (`ro`, `nodev`, `_netdev`, `noauto`, `x-systemd.*`, …) are accepted; `rw`, an
+/// nothing here (`ro`, `rw`, `nodev`, `_netdev`, `noauto`, `x-systemd.*`, …) are accepted; an
 /// unknown name and a bad value are kInvalid with a message that names the option.
 Result<void> ParseMountOptions(std::string_view argument, MountOptions* options);
 

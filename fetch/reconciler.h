@@ -20,8 +20,10 @@ struct ReconcileContext {
   RegistryClient* registry = nullptr;
   const Clock* clock = nullptr;
   Catalog* catalog = nullptr;
-  uint64_t max_size = UINT64_MAX;   // bytes of an artifact's contents
-  uint64_t max_files = UINT32_MAX;  // entries of an artifact
+  Store* store = nullptr;
+  std::optional<uint64_t> cache_size = std::nullopt;  // bytes; see Store::CollectBeyond
+  uint64_t max_size = UINT64_MAX;      // bytes of an artifact's contents
+  uint64_t max_files = UINT32_MAX;     // entries of an artifact
 };
 
 /// Brings one repository up to date: resolves its reference, and where that leads to something new,

@@ -263,6 +263,7 @@ void Reconciler::CollectRevisions() {
     return image == nullptr;
   });
   store_->CollectExcept(kept);
+  if (context_.cache_size) context_.store->CollectBeyond(*context_.cache_size);
 }
 
 }  // namespace ocirepofs

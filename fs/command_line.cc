@@ -171,11 +171,6 @@ int RunCommandLine(int argc, char** argv) {
       "  ocirepofs CONFIG MOUNTPOINT [-f] [-o OPT[,OPT...]]",
       "ocirepofs");
   app.set_version_flag("--version", fmt::format("ocirepofs {}", kVersion));
-  app.footer(fmt::format(
-      "CONFIG is a manifest file, or a directory of *.yaml, *.yml and *.json.\n"
-      "Without -f the command returns when the tree can be read.\n\nMount options (-o):\n{}\n"
-      "Exit status: 0 done, 1 failed, 2 wrong usage.",
-      MountOptionsHelp()));
   app.require_subcommand(1);
 
   int status = kExitUsage;
@@ -199,6 +194,15 @@ int RunCommandLine(int argc, char** argv) {
       app.add_subcommand("validate", "Check manifests, and say what is wrong with them where");
   validate->add_option("CONFIG", validate_path, "Manifest file or directory")->required();
   validate->callback([&] { status = Validate(validate_path); });
+
+  // Last: a verb takes over the footer that its parent has when it is added.
+  const std::string footer = fmt::format(
+      "CONFIG is a manifest file, or a directory of *.yaml, *.yml and *.json.\n"
+      "Without -f the command returns when the tree can be read.\n\nMount options (-o):\n{}\n"
+      "Exit status: 0 done, 1 failed, 2 wrong usage.",
+      MountOptionsHelp());
+  app.footer(footer);
+  mount->footer(footer);
 
   // `ocirepofs CONFIG MOUNTPOINT`, the form that mount(8) uses, is the verb mount.
   const bool asks_program =

@@ -138,13 +138,14 @@ Result<void> RunDaemon(const DaemonArguments& arguments, const std::function<voi
   const MountOptions& options = arguments.options;
   RaiseDescriptorLimit();
 
+  // Watched before it is read: a change in between is then seen.
   Result<std::unique_ptr<ConfigWatcher>> watcher = ConfigWatcher::Create(arguments.config);
-  if (!watcher) return tl::unexpected(watcher.error());
-  g_signals.watcher = watcher->get();
-  CatchSignals();
   ConfigReader config(arguments);
   Result<Configuration> configuration = config.Read();
   if (!configuration) return tl::unexpected(configuration.error());
+  if (!watcher) return tl::unexpected(watcher.error());
+  g_signals.watcher = watcher->get();
+  CatchSignals();
 
   const std::string cache =
       options.cache_directory.empty() ? DefaultCacheDirectory() : options.cache_directory;
@@ -164,6 +165,8 @@ Result<void> RunDaemon(const DaemonArguments& arguments, const std::function<voi
   const ReconcileContext context{.registry = &registry,
                                  .clock = &clock,
                                  .catalog = &catalog,
+                                 .store = store->get(),
+                                 .cache_size = options.cache_size,
                                  .max_size = options.max_size,
                                  .max_files = options.max_files};
   Refresher refresher(context, store->get(),

@@ -95,9 +95,10 @@ struct FuseOperations {
     }
   }
 
-  // Making an inode of every name costs the kernel most of a cold walk that reads names only (find),
-  // and saves a LOOKUP a name for one that goes on to each file (ls -l, grep, tar). So listings come
-  // with nodes for directories alone until a file is asked for, and then whole for a while.
+  // Making an inode of every name costs the kernel most of a cold walk that reads names only
+  // (find), and saves a LOOKUP a name for one that goes on to each file (ls -l, grep, tar). So
+  // listings come with nodes for directories alone until a file is asked for, and then whole for a
+  // while.
   static void NoteDemand(Session* self) {
     self->whole_listings_.store(kWholeListings, std::memory_order_relaxed);
   }
@@ -205,22 +206,22 @@ struct FuseOperations {
   static void List(fuse_req_t request, RequestCounts::Kind kind, fuse_ino_t node, size_t size,
                    off_t cookie, AddEntry add_entry) noexcept {
     Answer(request, kind, [&](Session* self) {
-      const Tree::WithNodes with_nodes = kind == RequestCounts::kReaddirplus
-                                             ? NodesToList(self)
-                                             : Tree::WithNodes::kNone;
+      const Tree::WithNodes with_nodes =
+          kind == RequestCounts::kReaddirplus ? NodesToList(self) : Tree::WithNodes::kNone;
       std::vector<char>& buffer = ThreadListBuffer();
       buffer.resize(size);
       size_t used = 0;
       std::string terminated;
-      const int error = self->tree_->List(
-          node, cookie, with_nodes, [&](std::string_view name, const Tree::Entry& entry, off_t next) {
-            terminated = name;
-            const size_t needed =
-                add_entry(buffer.data() + used, size - used, terminated.c_str(), entry, next);
-            if (needed > size - used) return false;
-            used += needed;
-            return true;
-          });
+      const int error =
+          self->tree_->List(node, cookie, with_nodes,
+                            [&](std::string_view name, const Tree::Entry& entry, off_t next) {
+                              terminated = name;
+                              const size_t needed = add_entry(buffer.data() + used, size - used,
+                                                              terminated.c_str(), entry, next);
+                              if (needed > size - used) return false;
+                              used += needed;
+                              return true;
+                            });
       if (error == 0) fuse_reply_buf(request, buffer.data(), used);
       return error;
     });

@@ -8,7 +8,7 @@ StatusFiles::File StatusFiles::Open(const ObjectKey& key, const std::shared_ptr<
                                     const std::function<std::string()>& render) {
   const std::lock_guard lock(mutex_);
   Current& current = current_[key];
-  if (current.node == 0 || source == nullptr || current.source != source) {
+  if (current.node == 0 || source == nullptr || current.source.lock() != source) {
     std::string text = render();
     if (current.node == 0 || *versions_.at(current.node).file.text != text) {
       if (current.node != 0) Retire(current.node);

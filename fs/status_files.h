@@ -46,7 +46,7 @@ class StatusFiles {
     bool current = true;
   };
   struct Current {
-    std::shared_ptr<const void> source;
+    std::weak_ptr<const void> source;  // weak: a status must not keep a revision alive
     Node node = 0;
   };
   void Retire(Node node);

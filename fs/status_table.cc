@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "conf/printable.h"
+
 namespace ocirepofs {
 namespace {
 
@@ -38,11 +40,11 @@ std::string RenderTable(const std::vector<std::shared_ptr<const Publication>>& p
   for (const auto& publication : publications) {
     const ObjectKey& key = publication->repository->key;
     const Condition* ready = publication->status.conditions.Find(condition::kReady);
-    std::string message = ready != nullptr ? ready->message : "";
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    rows.push_back(
-        {key.name, publication->repository->spec.url, FormatAge(now - publication->status.created),
-         std::string(ready != nullptr ? ToString(ready->status) : ""), std::move(message)});
+    std::string message = Printable(ready != nullptr ? ready->message : "");
+    rows.push_back({key.name, Printable(publication->repository->spec.url),
+                    FormatAge(now - publication->status.created),
+                    std::string(ready != nullptr ? ToString(ready->status) : ""),
+                    std::move(message)});
     if (layout == Layout::kNamespaced) {
       rows.back().insert(rows.back().begin(), key.namespace_name);
     }

@@ -43,67 +43,90 @@ Tree::Tree(const Catalog* catalog, const Clock* clock, Options options)
   upper_[kRoot].changed = WallNow();
 }
 
+/// REQUIRES: upper_mutex_ is held.
+void Tree::AddName(Node parent, UpperDirectory::Child child, std::vector<NameChange>* changes) {
+  UpperDirectory& directory = upper_[parent];
+  changes->push_back({parent, child.name});
+  directory.ordinals[child.name] = next_ordinal_;
+  directory.children[next_ordinal_++] = std::move(child);
+  directory.changed = WallNow();
+}
+
+/// REQUIRES: upper_mutex_ is held; the name is there.
+void Tree::RemoveName(Node parent, const std::string& name, std::vector<NameChange>* changes) {
+  UpperDirectory& directory = upper_[parent];
+  const auto ordinal = directory.ordinals.find(name);
+  directory.children.erase(ordinal->second);
+  directory.ordinals.erase(ordinal);
+  directory.changed = WallNow();
+  changes->push_back({parent, name});
+}
+
+/// The directory that holds the repository's name. REQUIRES: upper_mutex_ is held.
+std::optional<Node> Tree::ParentOf(const ObjectKey& key) const {
+  if (options_.layout == Layout::kFlat) return kRoot;
+  const auto space = spaces_.find(key.namespace_name);
+  if (space == spaces_.end()) return std::nullopt;
+  return space->second;
+}
+
 std::vector<Tree::NameChange> Tree::AddRepository(const ObjectKey& key) {
   const std::lock_guard lock(upper_mutex_);
-  const timespec now = WallNow();
   std::vector<NameChange> changes;
-  const auto add = [&](Node parent, UpperDirectory::Child child) {
-    UpperDirectory& directory = upper_[parent];
-    if (directory.ordinals.contains(child.name)) return;
-    changes.push_back({parent, child.name});
-    directory.ordinals[child.name] = next_ordinal_;
-    directory.children[next_ordinal_++] = std::move(child);
-    directory.changed = now;
-  };
-  Node parent = kRoot;
   if (options_.layout == Layout::kNamespaced) {
     const auto [space, is_new] = spaces_.try_emplace(key.namespace_name, 0);
     if (is_new) space->second = kUpperBit | spaces_.size();
-    parent = space->second;
-    add(kRoot, {.name = key.namespace_name, .directory = parent, .repository = {}});
+    if (!upper_[kRoot].ordinals.contains(key.namespace_name)) {
+      AddName(kRoot, {.name = key.namespace_name, .directory = space->second, .repository = {}},
+              &changes);
+    }
   }
-  add(parent, {.name = key.name, .directory = 0, .repository = key});
+  const Node parent = *ParentOf(key);
+  std::vector<ObjectKey>& claims = upper_[parent].claims[key.name];
+  if (std::find(claims.begin(), claims.end(), key) != claims.end()) return changes;
+  claims.push_back(key);
+  if (claims.size() == 1) {
+    AddName(parent, {.name = key.name, .directory = 0, .repository = key}, &changes);
+  }
   return changes;
 }
 
 std::vector<Tree::NameChange> Tree::RemoveRepository(const ObjectKey& key) {
   status_files_.Drop(key);
   const std::lock_guard lock(upper_mutex_);
-  const timespec now = WallNow();
   std::vector<NameChange> changes;
-  const auto remove = [&](Node parent, const std::string& name) {
-    UpperDirectory& directory = upper_[parent];
-    const auto ordinal = directory.ordinals.find(name);
-    if (ordinal == directory.ordinals.end()) return;
-    directory.children.erase(ordinal->second);
-    directory.ordinals.erase(ordinal);
-    directory.changed = now;
-    changes.push_back({parent, name});
-  };
-  Node parent = kRoot;
-  if (options_.layout == Layout::kNamespaced) {
-    const auto space = spaces_.find(key.namespace_name);
-    if (space == spaces_.end()) return changes;
-    parent = space->second;
+  const std::optional<Node> parent = ParentOf(key);
+  if (!parent) return changes;
+  UpperDirectory& directory = upper_[*parent];
+  const auto claims = directory.claims.find(key.name);
+  if (claims == directory.claims.end()) return changes;
+  const bool had_the_name = claims->second.front() == key;
+  std::erase(claims->second, key);
+  if (had_the_name) {
+    RemoveName(*parent, key.name, &changes);
+    if (!claims->second.empty()) {
+      AddName(*parent, {.name = key.name, .directory = 0, .repository = claims->second.front()},
+              &changes);
+    }
   }
-  remove(parent, key.name);
-  if (parent != kRoot && upper_[parent].children.empty()) remove(kRoot, key.namespace_name);
+  if (claims->second.empty()) directory.claims.erase(claims);
+  if (*parent != kRoot && directory.children.empty()) {
+    RemoveName(kRoot, key.namespace_name, &changes);
+  }
   return changes;
 }
 
 std::optional<Tree::NameChange> Tree::Locate(const ObjectKey& key) const {
   const std::lock_guard lock(upper_mutex_);
-  Node parent = kRoot;
-  if (options_.layout == Layout::kNamespaced) {
-    const auto space = spaces_.find(key.namespace_name);
-    if (space == spaces_.end()) return std::nullopt;
-    parent = space->second;
-  }
-  const auto directory = upper_.find(parent);
-  if (directory == upper_.end() || !directory->second.ordinals.contains(key.name)) {
+  const std::optional<Node> parent = ParentOf(key);
+  if (!parent) return std::nullopt;
+  const auto directory = upper_.find(*parent);
+  if (directory == upper_.end()) return std::nullopt;
+  const auto claims = directory->second.claims.find(key.name);
+  if (claims == directory->second.claims.end() || claims->second.front() != key) {
     return std::nullopt;
   }
-  return NameChange{parent, key.name};
+  return NameChange{*parent, key.name};
 }
 
 std::shared_ptr<const Snapshot> Tree::FindSnapshot(Node node) const {
@@ -173,14 +196,15 @@ void Tree::Describe(const Snapshot& snapshot, uint32_t number, struct stat* attr
   }
 }
 
-void Tree::DescribeUpper(Node node, const timespec& changed, struct stat* attributes) const {
+void Tree::DescribeUpper(Node node, const UpperDirectory& directory,
+                         struct stat* attributes) const {
   *attributes = {};
   attributes->st_ino = node;
   attributes->st_mode = S_IFDIR | (0555 & ~options_.umask);
-  attributes->st_nlink = 2;
+  attributes->st_nlink = 2 + directory.children.size();
   attributes->st_uid = options_.uid;
   attributes->st_gid = options_.gid;
-  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = changed;
+  attributes->st_mtim = attributes->st_ctim = attributes->st_atim = directory.changed;
   SetSize(4096, attributes);
 }
 
@@ -208,7 +232,7 @@ int Tree::LookupUpper(Node parent, std::string_view name, Entry* entry) {
       entry->node = child.directory;
       entry->lifetime = Lifetime::kBrief;
       entry->attribute_lifetime = Lifetime::kNone;
-      DescribeUpper(child.directory, upper_[child.directory].changed, &entry->attributes);
+      DescribeUpper(child.directory, upper_[child.directory], &entry->attributes);
       return 0;
     }
     key = child.repository;
@@ -234,14 +258,14 @@ int Tree::LookupStatus(const ObjectKey& key, Entry* entry) {
   if (publication == nullptr) return ENOENT;
   // What is current is looked up again where it is rendered: otherwise a slower thread could put an
   // older version over a newer one.
-  return AnswerStatus(status_files_.Open(key, publication,
-                                         [this, &key, &publication] {
-                                           const auto current = catalog_->Find(key);
-                                           return RenderStatus(
-                                               current != nullptr ? *current : *publication,
-                                               options_.cache_url);
-                                         }),
-                      entry);
+  const auto render = [this, &key, &publication] {
+    const auto current = catalog_->Find(key);
+    return RenderStatus(current != nullptr ? *current : *publication, options_.cache_url);
+  };
+  const StatusFiles::File file = status_files_.Open(key, publication, render);
+  // Removed meanwhile: then nobody else will drop what was just made.
+  if (catalog_->Find(key) == nullptr) status_files_.Drop(key);
+  return AnswerStatus(file, entry);
 }
 
 int Tree::LookupTable(Entry* entry) {
@@ -286,7 +310,7 @@ int Tree::GetAttributes(Node node, struct stat* attributes, Lifetime* lifetime) 
     const std::lock_guard lock(upper_mutex_);
     const auto directory = upper_.find(node);
     if (directory == upper_.end()) return ESTALE;
-    DescribeUpper(node, directory->second.changed, attributes);
+    DescribeUpper(node, directory->second, attributes);
     return 0;
   }
   const std::shared_ptr<const Snapshot> snapshot = FindSnapshot(node);

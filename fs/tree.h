@@ -127,6 +127,9 @@ class Tree {
       ObjectKey repository;
     };
     std::map<uint64_t, Child> children;  // by ordinal
+    /// Who wants a name, in order of arrival: the first has it. With one directory for all, the
+    /// next may come before the former has gone.
+    std::map<std::string, std::vector<ObjectKey>, std::less<>> claims;
     std::map<std::string, uint64_t, std::less<>> ordinals;
     timespec changed{};
   };
@@ -138,10 +141,13 @@ class Tree {
     std::atomic<uint64_t> count = 0;
   };
 
+  void AddName(Node parent, UpperDirectory::Child child, std::vector<NameChange>* changes);
+  void RemoveName(Node parent, const std::string& name, std::vector<NameChange>* changes);
+  std::optional<Node> ParentOf(const ObjectKey& key) const;
   std::shared_ptr<const Snapshot> FindSnapshot(Node node) const;
   void Count(const std::shared_ptr<const Snapshot>& snapshot, uint64_t count);
   void Describe(const Snapshot& snapshot, uint32_t record, struct stat* attributes) const;
-  void DescribeUpper(Node node, const timespec& changed, struct stat* attributes) const;
+  void DescribeUpper(Node node, const UpperDirectory& directory, struct stat* attributes) const;
   void DescribeStatus(const StatusFiles::File& file, struct stat* attributes) const;
   int LookupUpper(Node parent, std::string_view name, Entry* entry);
   int LookupStatus(const ObjectKey& key, Entry* entry);
