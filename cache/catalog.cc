@@ -45,13 +45,11 @@ void Catalog::Remove(const ObjectKey& key) {
 
 std::shared_ptr<const Snapshot> Catalog::NewSnapshot(const ObjectKey& key,
                                                      std::shared_ptr<const Image> image,
-                                                     std::optional<Artifact> artifact,
-                                                     std::string revision) {
+                                                     std::optional<Artifact> artifact) {
   return std::make_shared<const Snapshot>(Snapshot{.serial = next_serial_++,
                                                    .key = key,
                                                    .image = std::move(image),
-                                                   .artifact = std::move(artifact),
-                                                   .revision = std::move(revision)});
+                                                   .artifact = std::move(artifact)});
 }
 
 }  // namespace ocirepofs

@@ -23,7 +23,6 @@ struct Snapshot {
   ObjectKey key;
   std::shared_ptr<const Image> image;
   std::optional<Artifact> artifact;  // nothing while the repository has no contents
-  std::string revision;              // of the artifact, in the manifest's dialect
 };
 
 /// What is current for one repository at one moment. Immutable.
@@ -56,8 +55,7 @@ class Catalog {
   /// A new revision, not yet visible.
   std::shared_ptr<const Snapshot> NewSnapshot(const ObjectKey& key,
                                               std::shared_ptr<const Image> image,
-                                              std::optional<Artifact> artifact,
-                                              std::string revision);
+                                              std::optional<Artifact> artifact);
 
  private:
   Listener listener_;

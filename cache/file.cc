@@ -15,6 +15,8 @@ UniqueFd::~UniqueFd() {
   if (fd_ >= 0) close(fd_);
 }
 
+RemoveOnExit::~RemoveOnExit() { unlinkat(directory_fd_, name_.c_str(), 0); }
+
 Result<void> WriteAll(int fd, std::span<const std::byte> data, std::string_view what) {
   while (!data.empty()) {
     const ssize_t written = write(fd, data.data(), data.size());
@@ -77,13 +79,13 @@ Result<void> CommitAt(int directory_fd, const std::string& temporary_name,
 
 Result<void> ReplaceFileAt(int directory_fd, const std::string& name, std::string_view contents) {
   const std::string temporary_name = TemporaryName(name);
+  const RemoveOnExit unfinished(directory_fd, temporary_name);
   Result<UniqueFd> fd = OpenAt(directory_fd, temporary_name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (!fd) return tl::unexpected(fd.error());
   Result<void> result = WriteAll(fd->get(), std::as_bytes(std::span(contents)), name);
   if (result && fsync(fd->get()) != 0)
     result = FailErrno(errno, fmt::format("cannot sync {}", name));
   if (result) result = CommitAt(directory_fd, temporary_name, name);
-  if (!result) unlinkat(directory_fd, temporary_name.c_str(), 0);
   return result;
 }
 

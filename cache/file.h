@@ -31,6 +31,20 @@ class UniqueFd {
   int fd_ = -1;
 };
 
+/// Removes a name when it goes out of scope; that it is gone already, or renamed, is no error.
+class RemoveOnExit {
+ public:
+  RemoveOnExit(int directory_fd, std::string name)
+      : directory_fd_(directory_fd), name_(std::move(name)) {}
+  ~RemoveOnExit();
+  RemoveOnExit(const RemoveOnExit&) = delete;
+  RemoveOnExit& operator=(const RemoveOnExit&) = delete;
+
+ private:
+  const int directory_fd_;
+  const std::string name_;
+};
+
 /// All of these retry on EINTR; errors are kStorage and name `what` or the file.
 
 Result<void> WriteAll(int fd, std::span<const std::byte> data, std::string_view what);

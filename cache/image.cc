@@ -1,5 +1,6 @@
 #include "cache/image.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +41,16 @@ Result<std::shared_ptr<const Image>> Image::Open(int directory_fd, std::string_v
   if (!S_ISREG(info.st_mode) ||
       static_cast<uint64_t>(info.st_size) != stored_gzip::FileSize((*index)->facts().tar_size)) {
     return Fail(ErrorCode::kCorrupt, "{} has not the size that its index says", name);
+  }
+  // The stream's checksum, at the end of the file, tells whether the two belong together.
+  uint32_t checksum = 0;
+  if (auto read = ReadExactly(tarball->get(), std::as_writable_bytes(std::span(&checksum, 1)),
+                              info.st_size - static_cast<off_t>(stored_gzip::kTrailerSize), name);
+      !read) {
+    return tl::unexpected(read.error());
+  }
+  if (le32toh(checksum) != (*index)->facts().tar_checksum) {
+    return Fail(ErrorCode::kCorrupt, "{} is not the one that its index describes", name);
   }
   return std::shared_ptr<const Image>(
       new Image(std::string(stem), std::move(*index), std::move(*tarball)));

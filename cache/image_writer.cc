@@ -24,9 +24,10 @@ Result<void> Sync(int fd, std::string_view what) {
 }  // namespace
 
 ImageWriter::ImageWriter(int directory_fd, std::string stem, Options options)
-    : directory_fd_(directory_fd), stem_(std::move(stem)), options_(std::move(options)) {
-  LearnRules();
-}
+    : directory_fd_(directory_fd),
+      stem_(std::move(stem)),
+      options_(std::move(options)),
+      rules_({}, options_.ignore) {}
 
 Result<std::unique_ptr<ImageWriter>> ImageWriter::Create(int directory_fd, std::string stem,
                                                          Options options) {
@@ -52,8 +53,10 @@ std::string ImageWriter::TarballName() const {
   return options_.beside_artifact ? ImageName(stem_) : ArtifactName(stem_);
 }
 
-Result<void> ImageWriter::CountEntry() {
-  if (++total_entries_ > options_.max_files) {
+/// Directories that are only implied by names below them count as well: each is a node and a
+/// header.
+Result<void> ImageWriter::CheckCount() const {
+  if (total_entries_ > options_.max_files || tree_.size() - 1 > options_.max_files) {
     return Fail(ErrorCode::kLimitExceeded,
                 "the artifact holds more than {} entries (mount option max_files)",
                 options_.max_files);
@@ -61,13 +64,9 @@ Result<void> ImageWriter::CountEntry() {
   return {};
 }
 
-void ImageWriter::LearnRules() {
-  rules_ = std::make_unique<IgnoreRules>(source_ignore_, options_.ignore);
-}
-
 bool ImageWriter::Excludes(uint32_t node) const {
   return options_.filter &&
-         rules_->Excludes(tree_.Components(node), tree_.node(node).type == NodeType::kDirectory);
+         rules_.Excludes(tree_.Components(node), tree_.node(node).type == NodeType::kDirectory);
 }
 
 Result<void> ImageWriter::WriteHeader(uint32_t number) {
@@ -120,14 +119,15 @@ Result<void> ImageWriter::WritePadding(uint64_t size) {
 }
 
 Result<void> ImageWriter::AddDirectory(std::string_view path) {
-  if (auto counted = CountEntry(); !counted) return counted;
+  ++total_entries_;
   Result<uint32_t> node = tree_.AddDirectory(path);
   if (!node) return tl::unexpected(node.error());
+  if (auto counted = CheckCount(); !counted) return counted;
   return WriteAncestors(*node);
 }
 
 Result<void> ImageWriter::AddFile(std::string_view path, bool executable, uint64_t size) {
-  if (auto counted = CountEntry(); !counted) return counted;
+  ++total_entries_;
   if (size > options_.max_size - total_size_) {
     return Fail(ErrorCode::kLimitExceeded,
                 "the artifact's contents are larger than {} bytes (mount option max_size)",
@@ -136,7 +136,18 @@ Result<void> ImageWriter::AddFile(std::string_view path, bool executable, uint64
   total_size_ += size;
   Result<uint32_t> node = tree_.AddFile(path, executable);
   if (!node) return tl::unexpected(node.error());
+  if (auto counted = CheckCount(); !counted) return counted;
   return StartContents(*node, size);
+}
+
+Result<void> ImageWriter::OpenParked() {
+  if (parked_.valid()) return {};
+  const std::string name = TemporaryName(stem_ + ".parked");
+  Result<UniqueFd> fd = OpenAt(directory_fd_, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (!fd) return tl::unexpected(fd.error());
+  unlinkat(directory_fd_, name.c_str(), 0);  // it lives as long as the descriptor
+  parked_ = std::move(*fd);
+  return {};
 }
 
 Result<void> ImageWriter::StartContents(uint32_t number, uint64_t size) {
@@ -148,28 +159,26 @@ Result<void> ImageWriter::StartContents(uint32_t number, uint64_t size) {
   Content& content = contents_.back();
   remaining_ = size;
 
-  const auto components = tree_.Components(number);
-  if (!options_.filter || !rules_->Excludes(components, false)) {
+  if (!Excludes(number)) {
     if (auto written = WriteHeader(number); !written) return written;
     content.place = Place::kTarball;
     content.offset = writer_->expanded_size();
-  } else if (!rules_->SpecDecides(components, false)) {
-    if (!parked_.valid()) {
-      Result<UniqueFd> fd = OpenAt(directory_fd_, ".", O_TMPFILE | O_RDWR, 0600);
-      if (!fd) return tl::unexpected(fd.error());
-      parked_ = std::move(*fd);
-    }
+  } else {
+    // Kept aside: a later rule, or a hard link by another name, may ask for it.
+    if (auto opened = OpenParked(); !opened) return opened;
     content.place = Place::kParked;
     content.offset = parked_size_;
   }
   place_ = content.place;
-  source_ignore_text_ = nullptr;
-  if (options_.filter && components.back() == kSourceIgnoreFile) {
-    if (size > kMaxSourceIgnoreSize) {
-      return Fail(ErrorCode::kLimitExceeded, "{} is larger than {} bytes", tree_.Path(number),
-                  kMaxSourceIgnoreSize);
+  source_ignore_text_.reset();
+  if (options_.filter && tree_.node(number).name == kSourceIgnoreFile) {
+    source_ignore_size_ += size;
+    if (source_ignore_size_ > kMaxSourceIgnoreSize) {
+      return Fail(ErrorCode::kLimitExceeded, "the artifact's {} files are larger than {} bytes",
+                  kSourceIgnoreFile, kMaxSourceIgnoreSize);
     }
-    source_ignore_text_ = &source_ignore_files_.emplace_back(number, "").second;
+    source_ignore_text_.emplace();
+    source_ignore_node_ = number;
   }
   return remaining_ == 0 ? EndContents() : Result<void>();
 }
@@ -180,7 +189,7 @@ Result<void> ImageWriter::AppendContents(std::span<const std::byte> data) {
     return Fail(ErrorCode::kMalformed, "a tar entry holds more bytes than it says");
   }
   remaining_ -= data.size();
-  if (source_ignore_text_ != nullptr) {
+  if (source_ignore_text_) {
     source_ignore_text_->append(reinterpret_cast<const char*>(data.data()), data.size());
   }
   Result<void> written;
@@ -192,44 +201,35 @@ Result<void> ImageWriter::AppendContents(std::span<const std::byte> data) {
       written = WriteAll(parked_.get(), data, "the spool file");
       parked_size_ += data.size();
       break;
-    case Place::kDropped:
-      break;
   }
   if (!written || remaining_ > 0) return written;
   return EndContents();
 }
 
 Result<void> ImageWriter::EndContents() {
-  if (source_ignore_text_ != nullptr) {
-    const auto& [node, text] = source_ignore_files_.back();
-    std::vector<std::string> domain;
-    for (const std::string_view part : tree_.Components(tree_.node(node).parent)) {
-      domain.emplace_back(part);
-    }
-    const auto patterns = ParseIgnoreFile(text, domain);
-    source_ignore_.insert(source_ignore_.end(), patterns.begin(), patterns.end());
-    LearnRules();
-    source_ignore_text_ = nullptr;
+  if (source_ignore_text_) {
+    rules_.Add(ParseIgnoreFile(*source_ignore_text_,
+                               tree_.Domain(tree_.node(source_ignore_node_).parent)));
+    source_ignore_text_.reset();
   }
   if (place_ != Place::kTarball) return {};
   return WritePadding(contents_.back().size);
 }
 
 Result<void> ImageWriter::AddSymlink(std::string_view path, std::string_view target) {
-  if (auto counted = CountEntry(); !counted) return counted;
+  ++total_entries_;
   Result<uint32_t> node = tree_.AddSymlink(path, target);
   if (!node) return tl::unexpected(node.error());
-  if (*node == TreeBuilder::kNone) {
-    ++skipped_links_;
-    return {};
-  }
+  if (auto counted = CheckCount(); !counted) return counted;
+  if (*node == TreeBuilder::kNone) return {};
   return WriteAncestors(*node);
 }
 
 Result<void> ImageWriter::AddHardLink(std::string_view path, std::string_view target) {
-  if (auto counted = CountEntry(); !counted) return counted;
+  ++total_entries_;
   Result<uint32_t> node = tree_.AddHardLink(path, target);
   if (!node) return tl::unexpected(node.error());
+  if (auto counted = CheckCount(); !counted) return counted;
   if (auto written = WriteAncestors(tree_.node(*node).parent); !written) return written;
   seen_.resize(tree_.size());
   seen_[*node] = true;
@@ -238,26 +238,38 @@ Result<void> ImageWriter::AddHardLink(std::string_view path, std::string_view ta
   return WriteHeader(*node);
 }
 
-std::vector<ImageWriter::Entry> ImageWriter::WantedEntries() {
-  // What was learned in order of arrival, now in the order that counts: the root's file first, then
-  // depth first by name. A file that a later entry replaced, or that lies in a `.git`, is not read.
-  source_ignore_.clear();
-  tree_.Walk(TreeBuilder::kRoot, [this](uint32_t directory) {
-    const auto& children = tree_.node(directory).children;
-    const auto file = children.find(kSourceIgnoreFile);
-    if (file == children.end()) return;
-    const auto domain = tree_.Components(directory);
-    if (std::find(domain.begin(), domain.end(), ".git") != domain.end()) return;
-    for (auto i = source_ignore_files_.rbegin(); i != source_ignore_files_.rend(); ++i) {
-      if (i->first != file->second) continue;
-      const auto patterns =
-          ParseIgnoreFile(i->second, std::vector<std::string>(domain.begin(), domain.end()));
-      source_ignore_.insert(source_ignore_.end(), patterns.begin(), patterns.end());
-      break;
-    }
+/// Learns the rules anew: what was learned in order of arrival, from files that may since have been
+/// replaced, now from the files that are there, in the order that counts: the root's first, then
+/// depth first by name. Those in a `.git` are not read.
+Result<void> ImageWriter::ReadRules() {
+  rules_ = IgnoreRules({}, options_.ignore);
+  std::vector<uint32_t> directories;
+  tree_.Walk(TreeBuilder::kRoot, [this, &directories](uint32_t node) {
+    if (tree_.node(node).children.contains(kSourceIgnoreFile)) directories.push_back(node);
   });
-  LearnRules();
+  for (const uint32_t directory : directories) {
+    const auto& file = tree_.node(tree_.node(directory).children.find(kSourceIgnoreFile)->second);
+    const std::vector<std::string> domain = tree_.Domain(directory);
+    if (file.type != NodeType::kFile ||
+        std::find(domain.begin(), domain.end(), ".git") != domain.end()) {
+      continue;
+    }
+    const Content& content = contents_[file.content];
+    if (content.size > kMaxSourceIgnoreSize) {
+      return Fail(ErrorCode::kLimitExceeded, "a {} is larger than {} bytes", kSourceIgnoreFile,
+                  kMaxSourceIgnoreSize);
+    }
+    std::string text(content.size, '\0');
+    if (auto read = ReadContents(*writer_, content, 0, std::as_writable_bytes(std::span(text)));
+        !read) {
+      return read;
+    }
+    rules_.Add(ParseIgnoreFile(text, domain));
+  }
+  return {};
+}
 
+std::vector<ImageWriter::Entry> ImageWriter::WantedEntries() const {
   std::vector<Entry> wanted;
   tree_.Walk(TreeBuilder::kRoot, [this, &wanted](uint32_t node) {
     if (!Excludes(node)) wanted.push_back({node, tree_.node(node).content});
@@ -265,16 +277,23 @@ std::vector<ImageWriter::Entry> ImageWriter::WantedEntries() {
   return wanted;
 }
 
-Result<void> ImageWriter::CopyContents(StoredGzipWriter* from, const Content& content) {
-  std::vector<std::byte> buffer(std::min<uint64_t>(content.size, kCopySize));
+Result<void> ImageWriter::ReadContents(const StoredGzipWriter& tarball, const Content& content,
+                                       uint64_t offset, std::span<std::byte> data) const {
+  switch (content.place) {
+    case Place::kTarball:
+      return tarball.ReadBack(content.offset + offset, data);
+    case Place::kParked:
+      return ReadExactly(parked_.get(), data, static_cast<off_t>(content.offset + offset),
+                         "the spool file");
+  }
+  return {};
+}
+
+Result<void> ImageWriter::CopyContents(const StoredGzipWriter& from, const Content& content) {
+  std::vector<std::byte> buffer;
   for (uint64_t done = 0; done < content.size; done += buffer.size()) {
     buffer.resize(std::min<uint64_t>(content.size - done, kCopySize));
-    const uint64_t offset = content.offset + done;
-    Result<void> read =
-        content.place == Place::kParked
-            ? ReadExactly(parked_.get(), buffer, static_cast<off_t>(offset), "the spool file")
-            : from->ReadBack(offset, buffer);
-    if (!read) return read;
+    if (auto read = ReadContents(from, content, done, buffer); !read) return read;
     if (auto written = writer_->Write(buffer); !written) return written;
   }
   return WritePadding(content.size);
@@ -297,7 +316,7 @@ Result<void> ImageWriter::Rewrite(const std::vector<Entry>& wanted) {
     if (entry.content == TreeBuilder::kNone || written_by_[entry.content] != entry.node) continue;
     Content& content = contents_[entry.content];
     const uint64_t offset = writer_->expanded_size();
-    if (auto copied = CopyContents(spool_writer.get(), content); !copied) return copied;
+    if (auto copied = CopyContents(*spool_writer, content); !copied) return copied;
     content.place = Place::kTarball;
     content.offset = offset;
   }
@@ -312,6 +331,10 @@ Result<void> ImageWriter::WriteIndex(const std::vector<Entry>& wanted, int64_t m
       present[node] = true;
     }
   }
+
+  const auto& root = tree_.node(TreeBuilder::kRoot).children;
+  const auto status = root.find(".status");
+  hides_status_ = status != root.end() && present[status->second];
 
   std::vector<uint32_t> order = {TreeBuilder::kRoot};  // record → node, breadth first
   std::vector<IndexRecord> records;
@@ -352,6 +375,7 @@ Result<void> ImageWriter::WriteIndex(const std::vector<Entry>& wanted, int64_t m
 
   const IndexFacts facts{.tar_size = writer_->expanded_size(),
                          .image_digest = writer_->file_digest(),
+                         .tar_checksum = writer_->expanded_checksum(),
                          .modification_time = modification_time};
   const std::string bytes = Index::Encode(facts, records, strings, writer_->block_checksums());
   const std::string name = TemporaryName(IndexName(stem_));
@@ -366,7 +390,8 @@ Result<ImageWriter::Summary> ImageWriter::Finish(int64_t modification_time) {
   if (remaining_ > 0) {
     return Fail(ErrorCode::kMalformed, "tar error: unexpected EOF in the contents of a file");
   }
-  skipped_links_ += tree_.RemoveEscapingSymlinks();
+  const uint32_t escaping_links = tree_.RemoveEscapingSymlinks();
+  if (auto read = ReadRules(); !read) return tl::unexpected(read.error());
   const std::vector<Entry> wanted = WantedEntries();
   if (wanted != entries_ || tree_.replaced_any()) {
     if (auto rewritten = Rewrite(wanted); !rewritten) return tl::unexpected(rewritten.error());
@@ -380,12 +405,10 @@ Result<ImageWriter::Summary> ImageWriter::Finish(int64_t modification_time) {
     return tl::unexpected(indexed.error());
   }
   finished_ = true;
-  const auto& root = tree_.node(TreeBuilder::kRoot).children;
-  const auto status = root.find(".status");
   return Summary{.digest = writer_->file_digest(),
                  .size = writer_->file_size(),
-                 .skipped_links = skipped_links_,
-                 .hides_status = status != root.end() && !Excludes(status->second)};
+                 .skipped_links = tree_.replaced_links() + escaping_links,
+                 .hides_status = hides_status_};
 }
 
 Result<void> ImageWriter::Commit() {

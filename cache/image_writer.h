@@ -69,11 +69,11 @@ class ImageWriter {
 
  private:
   /// Where the bytes of a file are.
-  enum class Place { kTarball, kParked, kDropped };
+  enum class Place { kTarball, kParked };
   struct Content {
     uint64_t size = 0;
     uint64_t offset = 0;  // in the tar stream, or in the parked file
-    Place place = Place::kDropped;
+    Place place = Place::kTarball;
   };
   /// One entry of the tarball.
   struct Entry {
@@ -85,17 +85,20 @@ class ImageWriter {
   ImageWriter(int directory_fd, std::string stem, Options options);
 
   std::string TarballName() const;
-  Result<void> CountEntry();
+  Result<void> CheckCount() const;
   bool Excludes(uint32_t node) const;
   Result<void> WriteHeader(uint32_t node);
   Result<void> WriteAncestors(uint32_t node);
   Result<void> WritePadding(uint64_t size);
+  Result<void> OpenParked();
   Result<void> StartContents(uint32_t node, uint64_t size);
   Result<void> EndContents();
-  void LearnRules();
-  std::vector<Entry> WantedEntries();
+  Result<void> ReadRules();
+  std::vector<Entry> WantedEntries() const;
+  Result<void> ReadContents(const StoredGzipWriter& tarball, const Content& content,
+                            uint64_t offset, std::span<std::byte> data) const;
   Result<void> Rewrite(const std::vector<Entry>& wanted);
-  Result<void> CopyContents(StoredGzipWriter* from, const Content& content);
+  Result<void> CopyContents(const StoredGzipWriter& from, const Content& content);
   Result<void> WriteIndex(const std::vector<Entry>& wanted, int64_t modification_time);
 
   const int directory_fd_;
@@ -109,21 +112,22 @@ class ImageWriter {
   std::vector<Entry> entries_;        // the tarball so far
   uint64_t total_size_ = 0;
   uint64_t total_entries_ = 0;
-  uint32_t skipped_links_ = 0;
 
-  std::vector<IgnorePattern> source_ignore_;  // learned so far, in order of arrival
-  std::unique_ptr<IgnoreRules> rules_;
-  std::vector<std::pair<uint32_t, std::string>> source_ignore_files_;  // node, text
+  IgnoreRules rules_;  // as far as they are known
 
   uint64_t remaining_ = 0;  // bytes still to come of the file being added
-  Place place_ = Place::kDropped;
-  std::string* source_ignore_text_ = nullptr;
+  Place place_ = Place::kTarball;
+  /// The rules' text, while the file being added is a `.sourceignore`, and whose it is.
+  std::optional<std::string> source_ignore_text_;
+  uint32_t source_ignore_node_ = TreeBuilder::kRoot;
+  uint64_t source_ignore_size_ = 0;  // of all of them
 
   UniqueFd tarball_;
   std::unique_ptr<StoredGzipWriter> writer_;
   UniqueFd parked_;  // contents of files that are left out unless a later rule brings them back
   uint64_t parked_size_ = 0;
   std::vector<std::string> temporary_names_;
+  bool hides_status_ = false;
   bool finished_ = false;
 };
 

@@ -28,11 +28,12 @@ struct Header {
   std::array<uint8_t, Digest::kSize> image_digest;
   uint32_t block_count;
   uint32_t body_checksum;  // CRC-32C of all that follows the header
-  uint32_t unused;
+  uint32_t tar_checksum;
   uint32_t header_checksum;  // CRC-32C of the header up to here
 };
 static_assert(sizeof(Header) == 88);
 
+constexpr uint64_t kMaxTarSize = uint64_t{1} << 62;
 constexpr size_t kChecksumStep = size_t{1} << 30;  // ISA-L counts in int
 
 uint32_t Checksum(const void* data, size_t size) {
@@ -67,6 +68,7 @@ std::string Index::Encode(const IndexFacts& facts, std::span<const IndexRecord> 
   header.tar_size = facts.tar_size;
   header.modification_time = facts.modification_time;
   header.image_digest = facts.image_digest.bytes();
+  header.tar_checksum = facts.tar_checksum;
   header.block_count = static_cast<uint32_t>(block_checksums.size());
 
   std::string file(sizeof(Header), '\0');
@@ -97,6 +99,7 @@ Result<std::unique_ptr<const Index>> Index::Open(int directory_fd, const std::st
   std::memcpy(&header, mapping, sizeof(Header));
   IndexFacts facts{.tar_size = header.tar_size,
                    .image_digest = Digest(header.image_digest),
+                   .tar_checksum = header.tar_checksum,
                    .modification_time = header.modification_time};
   std::unique_ptr<Index> index(new Index(facts, mapping, size));
   if (auto bound = index->Bind(name); !bound) return tl::unexpected(bound.error());
@@ -117,6 +120,7 @@ Result<void> Index::Bind(const std::string& name) {
   if (header.record_count == 0 || header.string_size > body_size ||
       header.string_size != Padded(header.string_size) ||
       body_size != records_size + header.string_size + checksums_size ||
+      header.tar_size > kMaxTarSize ||
       header.block_count != stored_gzip::BlockCount(header.tar_size)) {
     return Corrupt(name, "sections do not fit the file");
   }
@@ -160,6 +164,7 @@ Result<void> Index::Bind(const std::string& name) {
 std::unique_ptr<const Index> Index::OfEmptyTree(int64_t modification_time) {
   IndexFacts facts{.tar_size = 0,
                    .image_digest = Digest(std::array<uint8_t, Digest::kSize>{}),
+                   .tar_checksum = 0,
                    .modification_time = modification_time};
   std::unique_ptr<Index> index(new Index(facts, nullptr, 0));
   index->empty_root_.type = NodeType::kDirectory;

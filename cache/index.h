@@ -35,6 +35,7 @@ static_assert(sizeof(IndexRecord) == 40);
 struct IndexFacts {
   uint64_t tar_size = 0;          // bytes of the tar stream
   Digest image_digest;            // of the image's file
+  uint32_t tar_checksum = 0;      // CRC-32 of the tar stream, which ends the image's file
   int64_t modification_time = 0;  // seconds since the epoch, of everything in the tree
 };
 

@@ -172,8 +172,8 @@ void Store::CollectBeyond(uint64_t limit) {
       std::array<char, NAME_MAX + 1> target{};
       const ssize_t length = readlinkat(directory->get(), std::string(kLatestLink).c_str(),
                                         target.data(), target.size() - 1);
-      const std::string_view current =
-          StemOf({target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))});
+      if (length < 0) continue;  // nothing tells which one is current
+      const std::string_view current = StemOf({target.data(), static_cast<size_t>(length)});
       for (const std::string& file : ListDirectory(directory->get())) {
         struct stat info {};
         const std::string_view stem = StemOf(file);

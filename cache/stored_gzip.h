@@ -55,6 +55,7 @@ class StoredGzipWriter {
   uint64_t expanded_size() const { return expanded_size_; }
   /// Valid after Finish.
   uint64_t file_size() const { return file_size_; }
+  uint32_t expanded_checksum() const { return crc_; }  // CRC-32
   const Digest& file_digest() const { return *file_digest_; }
   const std::vector<uint32_t>& block_checksums() const { return block_checksums_; }
 

@@ -42,8 +42,15 @@ std::string ToAscii(std::string_view text) {
 }
 
 void PutText(std::string* block, Field field, std::string_view text) {
-  text = text.substr(0, field.size);
-  std::copy(text.begin(), text.end(), block->begin() + static_cast<ptrdiff_t>(field.offset));
+  const std::string_view cut = text.substr(0, field.size);
+  const auto place = block->begin() + static_cast<ptrdiff_t>(field.offset);
+  std::copy(cut.begin(), cut.end(), place);
+  // Go ends a name that it cut behind a slash before that slash, lest it be taken for a
+  // directory's.
+  if (text.size() > field.size && cut.back() == '/') {
+    const size_t kept = cut.find_last_not_of('/', field.size - 2) + 1;
+    place[static_cast<ptrdiff_t>(kept)] = '\0';
+  }
 }
 
 void PutOctal(std::string* block, Field field, uint64_t value) {

@@ -9,6 +9,9 @@ namespace {
 
 /// As many links as Linux follows in one path before it says ELOOP.
 constexpr int kMaxLinkHops = 40;
+/// What following one link may cost. No sane link comes near it; without it, long links through
+/// long links would take minutes.
+constexpr int kMaxLinkSteps = 512;
 constexpr size_t kQuotedSize = 512;
 
 std::vector<std::string_view> SplitSlashes(std::string_view path) {
@@ -68,6 +71,7 @@ void TreeBuilder::TurnIntoDirectory(uint32_t link) {
   if (nodes_[link].type == NodeType::kDirectory) return;
   nodes_[link].type = NodeType::kDirectory;
   replaced_any_ = true;
+  ++replaced_links_;
 }
 
 uint32_t TreeBuilder::NewChild(uint32_t directory, std::string_view name, NodeType type) {
@@ -127,7 +131,10 @@ Result<uint32_t> TreeBuilder::FileNode(std::string_view path, uint32_t content, 
   }
   Node& node = nodes_[number];
   if (node.type == NodeType::kDirectory) return Conflict(path);
-  if (node.type == NodeType::kSymlink) node.executable = executable;
+  if (node.type == NodeType::kSymlink) {
+    node.executable = executable;
+    ++replaced_links_;
+  }
   node.type = NodeType::kFile;
   node.content = content;
   return number;
@@ -155,7 +162,10 @@ Result<uint32_t> TreeBuilder::AddSymlink(std::string_view path, std::string_view
   } else {
     replaced_any_ = true;
   }
-  if (nodes_[number].type != NodeType::kSymlink) return kNone;
+  if (nodes_[number].type != NodeType::kSymlink) {
+    ++replaced_links_;
+    return kNone;
+  }
   nodes_[number].target = target;
   return number;
 }
@@ -183,7 +193,8 @@ bool TreeBuilder::Escapes(uint32_t link) const {
   int hops = 0;
   std::vector<std::string_view> ahead = SplitSlashes(nodes_[link].target);
   std::reverse(ahead.begin(), ahead.end());
-  while (!ahead.empty()) {
+  for (int taken = 0; !ahead.empty(); ++taken) {
+    if (taken > kMaxLinkSteps) return true;
     const std::string_view step = ahead.back();
     ahead.pop_back();
     if (step == "..") {
@@ -228,6 +239,11 @@ std::vector<std::string_view> TreeBuilder::Components(uint32_t node) const {
   for (; node != kRoot; node = nodes_[node].parent) components.push_back(nodes_[node].name);
   std::reverse(components.begin(), components.end());
   return components;
+}
+
+std::vector<std::string> TreeBuilder::Domain(uint32_t directory) const {
+  const auto components = Components(directory);
+  return {components.begin(), components.end()};
 }
 
 std::string TreeBuilder::Path(uint32_t node) const {

@@ -50,17 +50,22 @@ class TreeBuilder {
   /// `target` must name a file that was added before.
   Result<uint32_t> AddHardLink(std::string_view path, std::string_view target);
 
-  /// Removes the symbolic links that lead, step by step and through other links, out of the root;
-  /// returns how many. Links to nothing, and loops, stay: they are harmless.
+  /// Removes the symbolic links that lead, step by step and through other links, out of the root,
+  /// or whose way is absurdly long; returns how many. Links to nothing, and loops, stay: they are
+  /// harmless.
   uint32_t RemoveEscapingSymlinks();
 
   const Node& node(uint32_t number) const { return nodes_[number]; }
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
   /// Whether a later entry took the place of an earlier one, which is then not to be believed.
   bool replaced_any() const { return replaced_any_; }
+  /// How many symbolic links lost their name to a file or directory.
+  uint32_t replaced_links() const { return replaced_links_; }
 
   std::vector<std::string_view> Components(uint32_t node) const;  // the root has none
-  std::string Path(uint32_t node) const;                          // "." for the root
+  /// The same, to be kept: what rules are bound to.
+  std::vector<std::string> Domain(uint32_t directory) const;
+  std::string Path(uint32_t node) const;  // "." for the root
 
   /// Visits every node below `start`, a directory before its children, children by name: the order
   /// of Flux's archive.
@@ -81,6 +86,7 @@ class TreeBuilder {
   std::deque<Node> nodes_;
   uint32_t content_count_ = 0;
   bool replaced_any_ = false;
+  uint32_t replaced_links_ = 0;
 };
 
 }  // namespace ocirepofs

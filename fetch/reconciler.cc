@@ -68,9 +68,7 @@ void Reconciler::Load() {
   if (image == nullptr) {
     image = Image::Empty(context_.clock->Now().time_since_epoch().count());
   }
-  const ApiVersion version = last_good_ ? last_good_->api_version : ApiVersion::kV1;
-  snapshot_ = context_.catalog->NewSnapshot(store_->key(), std::move(image), artifact,
-                                            artifact ? artifact->Revision(version) : "");
+  snapshot_ = context_.catalog->NewSnapshot(store_->key(), std::move(image), artifact);
 }
 
 std::shared_ptr<const OciRepository> Reconciler::LastGood() const { return last_good_; }
@@ -164,6 +162,7 @@ Reconciler::Outcome Reconciler::Reconcile(std::stop_token stop) {
     record_.status.conditions.Remove(condition::kReconciling);
     record_.status.observed_generation = record_.status.generation;
     NoteRequestHandled();
+    record_.status.conditions.SummarizeReady(record_.status.generation, context_.clock->Now());
     Save();
     Publish();
     return {};
@@ -222,6 +221,11 @@ void Reconciler::Finish(const std::optional<Failure>& failure,
       status.conditions.Remove(type);
     }
     status.observed_generation = status.generation;
+    // Said anew each time: for the generation, or in the dialect, that the manifest has now.
+    status.conditions.Set(condition::kArtifactInStorage, ConditionStatus::kTrue, kSucceeded,
+                          fmt::format("stored artifact for digest '{}'",
+                                      status.artifact->Revision(repository_->api_version)),
+                          status.generation, now);
     if (Checksum() != before) {
       AddEvent(false, "NewArtifact", StoredMessage());
       spdlog::info("{}: {}", name, StoredMessage());
@@ -254,13 +258,13 @@ void Reconciler::Finish(const std::optional<Failure>& failure,
   status.conditions.SummarizeReady(status.generation, now);
 }
 
-void Reconciler::Discard(const std::string& stem) {
-  if (snapshot_->image->stem() != stem || !record_.status.artifact) return;
+void Reconciler::Discard(uint32_t serial) {
+  if (snapshot_->serial != serial || !record_.status.artifact) return;
   AddEvent(true, "ArtifactVerificationFailed",
            fmt::format("failed to verify integrity of artifact: {} is damaged",
                        record_.status.artifact->path));
   // Readers keep what they can still read of it until the new one is there.
-  store_->Discard(stem);
+  store_->Discard(snapshot_->image->stem());
   LoseArtifact();
 }
 

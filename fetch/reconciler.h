@@ -22,8 +22,8 @@ struct ReconcileContext {
   Catalog* catalog = nullptr;
   Store* store = nullptr;
   std::optional<uint64_t> cache_size = std::nullopt;  // bytes; see Store::CollectBeyond
-  uint64_t max_size = UINT64_MAX;      // bytes of an artifact's contents
-  uint64_t max_files = UINT32_MAX;     // entries of an artifact
+  uint64_t max_size = UINT64_MAX;                     // bytes of an artifact's contents
+  uint64_t max_files = UINT32_MAX;                    // entries of an artifact
 };
 
 /// Brings one repository up to date: resolves its reference, and where that leads to something new,
@@ -59,9 +59,9 @@ class Reconciler {
   /// REQUIRES: Configure was called.
   Outcome Reconcile(std::stop_token stop);
 
-  /// The bytes of this revision in the cache are not what was written. If it is still the current
-  /// one it is given up, for the next Reconcile to pull it again.
-  void Discard(const std::string& stem);
+  /// The bytes in the cache of the snapshot with that serial are not what was written. If it is
+  /// still the current one it is given up, for the next Reconcile to pull it again.
+  void Discard(uint32_t serial);
 
   const OciRepository& repository() const { return *repository_; }
 

@@ -184,6 +184,7 @@ std::optional<Reconciler::Failure> Reconciler::Pull(const RegistryAccess& access
   const uint64_t max_expanded =
       context_.max_size > UINT64_MAX - headers ? UINT64_MAX : context_.max_size + headers;
   const std::string artifact = ArtifactName(stem);
+  const RemoveOnExit unaltered_file(store_->directory_fd(), TemporaryName(artifact));
   const Result<void> pulled =
       unaltered
           ? PullUnaltered(context_.registry, access, layer, max_expanded, store_->directory_fd(),
@@ -233,9 +234,6 @@ std::optional<Reconciler::Failure> Reconciler::Adopt(
                .last_update_time = now,
                .metadata = annotations};
   status.observed_content = ContentConfig::Of(repository_->spec);
-  status.conditions.Set(condition::kArtifactInStorage, ConditionStatus::kTrue, "Succeeded",
-                        fmt::format("stored artifact for digest '{}'", resolved.revision),
-                        status.generation, now);
   if (auto linked = store_->SetLatest(stem); !linked) {
     AddEvent(true, "SymlinkUpdateFailed", linked.error().message);
   }
@@ -243,8 +241,7 @@ std::optional<Reconciler::Failure> Reconciler::Adopt(
     if (!former_stem.empty()) record_.previous_stem = former_stem;
     former_images_.push_back(snapshot_->image);
   }
-  snapshot_ = context_.catalog->NewSnapshot(store_->key(), std::move(*image), status.artifact,
-                                            resolved.revision);
+  snapshot_ = context_.catalog->NewSnapshot(store_->key(), std::move(*image), status.artifact);
   CollectRevisions();
   return std::nullopt;
 }

@@ -87,26 +87,61 @@ void Refresher::Apply(const Configuration& configuration) {
 }
 
 void Refresher::Instruct(const ObjectKey& key, Instruction instruction) {
-  const std::shared_ptr<Task> task = FindOrAdd(key);
-  if (task == nullptr) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (instruction.repository != nullptr && task->repository != nullptr && !task->instruction &&
-        SameManifest(*instruction.repository, *task->repository)) {
-      return;
+  for (;;) {
+    const std::shared_ptr<Task> task = FindOrAdd(key);
+    if (task == nullptr) return;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = tasks_.find(key);
+      if (found == tasks_.end() || found->second != task) continue;  // removed meanwhile
+      const bool same_manifest = instruction.repository != nullptr && task->repository != nullptr &&
+                                 SameManifest(*instruction.repository, *task->repository);
+      const bool same_error = !instruction.error.empty() && instruction.error == task->error;
+      if (!task->instruction && !task->told && (same_manifest || same_error)) return;
+      if (!schedule_.Claim(key, task->host)) {
+        task->instruction = std::move(instruction);
+        task->running.request_stop();
+        return;
+      }
+      task->told = true;
     }
-    if (!instruction.error.empty() && instruction.error == task->error) return;
-    if (!schedule_.Claim(key, task->host)) {
-      task->instruction = std::move(instruction);
-      task->running.request_stop();
-      return;
-    }
+    Deliver(key, task.get(), std::move(instruction), /*due=*/false);
+    return;
   }
-  const bool due = PassOn(key, task.get(), instruction);
-  Settle(key, task.get(), instruction, due);
 }
 
-/// Tells the reconciler. REQUIRES: the task runs on this thread.
+/// Tells the reconciler, also what comes meanwhile, and ends the task's run.
+/// REQUIRES: the task runs on this thread.
+void Refresher::Deliver(const ObjectKey& key, Task* task, Instruction instruction, bool due) {
+  for (;;) {
+    due = PassOn(key, task, instruction) || due;
+    const std::lock_guard lock(mutex_);
+    task->repository = instruction.repository;
+    task->error = instruction.error;
+    if (instruction.repository != nullptr) task->host = HostOf(*instruction.repository);
+    if (task->instruction) {
+      instruction = *std::exchange(task->instruction, std::nullopt);
+      continue;
+    }
+    task->told = false;
+    schedule_.Finished(key);
+    schedule_.Forget(key);
+    if (instruction.removed) {
+      tasks_.erase(key);
+      spdlog::info("{}: removed", key.ToString());
+    } else if (instruction.repository != nullptr) {
+      due = due || !task->reconciled || !task->damaged.empty();
+      if (due) task->failures = 0;
+      const std::chrono::nanoseconds delay =
+          due ? std::chrono::nanoseconds(0) : instruction.repository->spec.interval;
+      schedule_.Plan(key, task->host, context_.clock->SteadyNow() + delay);
+    }
+    Changed();
+    return;
+  }
+}
+
+/// REQUIRES: the task runs on this thread.
 bool Refresher::PassOn(const ObjectKey& key, Task* task, const Instruction& instruction) {
   if (instruction.removed) {
     context_.catalog->Remove(key);
@@ -117,27 +152,6 @@ bool Refresher::PassOn(const ObjectKey& key, Task* task, const Instruction& inst
   }
   task->reconciler->MarkInvalid(instruction.error);
   return false;
-}
-
-/// Ends the run that PassOn was in, and plans the next.
-void Refresher::Settle(const ObjectKey& key, Task* task, const Instruction& instruction, bool due) {
-  const std::lock_guard lock(mutex_);
-  schedule_.Finished(key);
-  const bool first = task->repository == nullptr;
-  task->repository = instruction.repository;
-  task->error = instruction.error;
-  schedule_.Forget(key);
-  if (instruction.removed) {
-    tasks_.erase(key);
-    spdlog::info("{}: removed", key.ToString());
-  } else if (instruction.repository != nullptr) {
-    task->host = HostOf(*instruction.repository);
-    if (due) task->failures = 0;
-    const auto delay =
-        due || first ? std::chrono::nanoseconds(0) : instruction.repository->spec.interval;
-    schedule_.Plan(key, task->host, context_.clock->SteadyNow() + delay);
-  }
-  Changed();
 }
 
 /// REQUIRES: mutex_ is held.
@@ -152,12 +166,14 @@ void Refresher::Start() {
   }
 }
 
-void Refresher::Damaged(const ObjectKey& key, const std::string& stem) {
+void Refresher::Damaged(const ObjectKey& key, uint32_t serial) {
   const std::lock_guard lock(mutex_);
   const auto found = tasks_.find(key);
-  if (found == tasks_.end() || found->second->damaged_stem == stem) return;
-  found->second->damaged_stem = stem;
-  schedule_.Plan(key, found->second->host, context_.clock->SteadyNow());
+  if (found == tasks_.end() || !found->second->damaged.insert(serial).second) return;
+  // What is invalid waits for its manifest; what runs is planned when it is done.
+  Task& task = *found->second;
+  if (task.repository == nullptr) return;
+  schedule_.Plan(key, task.host, context_.clock->SteadyNow());
   Changed();
 }
 
@@ -185,16 +201,16 @@ void Refresher::Work(std::stop_token stop) {
 }
 
 void Refresher::RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task) {
-  std::string damaged;
+  std::set<uint32_t> damaged;
   std::stop_token stop;
   {
     const std::lock_guard lock(mutex_);
-    damaged = std::exchange(task->damaged_stem, {});
+    damaged = std::exchange(task->damaged, {});
     stop = task->running.get_token();
   }
   Reconciler::Outcome outcome;
   try {
-    if (!damaged.empty()) task->reconciler->Discard(damaged);
+    for (const uint32_t serial : damaged) task->reconciler->Discard(serial);
     outcome = task->reconciler->Reconcile(stop);
   } catch (const std::exception& error) {
     spdlog::error("{}: {}", key.ToString(), error.what());
@@ -203,15 +219,16 @@ void Refresher::RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task)
   std::optional<Instruction> instruction;
   {
     const std::lock_guard lock(mutex_);
+    task->reconciled = true;
     instruction = std::exchange(task->instruction, std::nullopt);
     if (!instruction) {
       PlanAfter(key, task.get(), outcome);
       return;
     }
+    task->told = true;
   }
-  PassOn(key, task.get(), *instruction);
   // The run was broken off for it, so another is due whatever it says.
-  Settle(key, task.get(), *instruction, /*due=*/true);
+  Deliver(key, task.get(), std::move(*instruction), /*due=*/true);
 }
 
 /// REQUIRES: mutex_ is held.
@@ -222,10 +239,14 @@ void Refresher::PlanAfter(const ObjectKey& key, Task* task, const Reconciler::Ou
   std::chrono::nanoseconds delay{};
   switch (outcome.kind) {
     case Reconciler::Outcome::Kind::kStalled:
+      schedule_.Forget(key);
       return;
     case Reconciler::Outcome::Kind::kSuccess:
       task->failures = 0;
-      if (spec.suspend) return;
+      if (spec.suspend) {
+        schedule_.Forget(key);
+        return;
+      }
       delay = WithJitter(spec.interval, std::uniform_real_distribution<>(0, 1)(random_));
       break;
     case Reconciler::Outcome::Kind::kFailure:
@@ -233,6 +254,7 @@ void Refresher::PlanAfter(const ObjectKey& key, Task* task, const Reconciler::Ou
       if (outcome.retry_after && *outcome.retry_after > delay) delay = *outcome.retry_after;
       break;
   }
+  if (!task->damaged.empty()) delay = {};
   schedule_.Plan(key, task->host, context_.clock->SteadyNow() + delay);
 }
 

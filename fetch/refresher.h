@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -41,8 +42,9 @@ class Refresher {
   /// Starts the threads.
   void Start();
 
-  /// What the cache holds of that revision is not what was written: it is pulled again, at once.
-  void Damaged(const ObjectKey& key, const std::string& stem);
+  /// What the cache holds of the snapshot with that serial is not what was written: if it is still
+  /// current, it is pulled again, at once.
+  void Damaged(const ObjectKey& key, uint32_t serial);
 
  private:
   /// What CONFIG says of a repository: a manifest, or why there is none.
@@ -60,15 +62,17 @@ class Refresher {
     std::shared_ptr<const OciRepository> repository;  // as passed on last; null while invalid
     std::string error;                                // as passed on last
     std::string host;
-    std::string damaged_stem;
-    std::stop_source running;  // breaks off what runs now
+    std::set<uint32_t> damaged;  // serials, to be discarded before the next reconcile
+    bool reconciled = false;     // once at least
+    bool told = false;           // an instruction is being passed on
+    std::stop_source running;    // breaks off what runs now
     int failures = 0;
   };
 
   std::shared_ptr<Task> FindOrAdd(const ObjectKey& key);
   void Instruct(const ObjectKey& key, Instruction instruction);
+  void Deliver(const ObjectKey& key, Task* task, Instruction instruction, bool due);
   bool PassOn(const ObjectKey& key, Task* task, const Instruction& instruction);
-  void Settle(const ObjectKey& key, Task* task, const Instruction& instruction, bool due);
   void Changed();
   void Work(std::stop_token stop);
   void RunTask(const ObjectKey& key, const std::shared_ptr<Task>& task);

@@ -171,9 +171,8 @@ Result<void> RunDaemon(const DaemonArguments& arguments, const std::function<voi
                                  .max_files = options.max_files};
   Refresher refresher(context, store->get(),
                       {.workers = options.workers, .host_limit = (options.workers + 1) / 2});
-  tree.SetDamageListener([&refresher](const ObjectKey& key, const std::string& stem) {
-    refresher.Damaged(key, stem);
-  });
+  tree.SetDamageListener(
+      [&refresher](const ObjectKey& key, uint32_t serial) { refresher.Damaged(key, serial); });
   refresher.Apply(*configuration);
 
   Result<std::unique_ptr<Session>> mounted = Session::Mount(

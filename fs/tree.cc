@@ -411,7 +411,7 @@ int Tree::Read(Node node, off_t offset, size_t size, ReadBuffer* buffer) {
       Image::Read(snapshot->image, record.offset + start, count, &buffer->scratch, &buffer->pieces);
   if (read) return 0;
   if (read.error().code == ErrorCode::kCorrupt && on_damage_) {
-    on_damage_(snapshot->key, snapshot->image->stem());
+    on_damage_(snapshot->key, snapshot->serial);
   }
   return EIO;
 }
@@ -424,7 +424,10 @@ int Tree::GetXattrs(Node node, std::map<std::string, std::string>* attributes) {
   for (const auto& [name, value] : snapshot->artifact->metadata) {
     (*attributes)["user." + name] = value;
   }
-  (*attributes)["user.ocirepofs.revision"] = snapshot->revision;
+  const std::shared_ptr<const Publication> publication = catalog_->Find(snapshot->key);
+  const ApiVersion version =
+      publication != nullptr ? publication->repository->api_version : ApiVersion::kV1;
+  (*attributes)["user.ocirepofs.revision"] = snapshot->artifact->Revision(version);
   (*attributes)["user.ocirepofs.digest"] = snapshot->artifact->source_digest.ToString();
   return 0;
 }

@@ -108,9 +108,8 @@ class Tree {
   /// The extended attributes of a repository's directory; none on anything else.
   int GetXattrs(Node node, std::map<std::string, std::string>* attributes);
 
-  /// Where Read reports that what the cache holds of a revision is not what was written.
-  void SetDamageListener(
-      std::function<void(const ObjectKey& key, const std::string& stem)> listener) {
+  /// Where Read reports that what the cache holds of a snapshot is not what was written.
+  void SetDamageListener(std::function<void(const ObjectKey& key, uint32_t serial)> listener) {
     on_damage_ = std::move(listener);
   }
 
@@ -158,7 +157,7 @@ class Tree {
   const Catalog* const catalog_;
   const Clock* const clock_;
   const Options options_;
-  std::function<void(const ObjectKey&, const std::string&)> on_damage_;
+  std::function<void(const ObjectKey&, uint32_t)> on_damage_;
 
   // Each mutex is a leaf, but that the catalog's own, which is held for a copy only, may be taken
   // under that of status_files_. Nothing is waited for while one is held.

@@ -1,6 +1,7 @@
 #include "conf/ignore/ignore.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "conf/ignore/glob.h"
@@ -170,29 +171,34 @@ IgnoreRules::IgnoreRules(std::vector<IgnorePattern> source_ignore,
                          const std::optional<std::string>& spec_ignore)
     : patterns_(ParseIgnoreFile(kVcsRules, {})) {
   std::vector<IgnorePattern> spec = ParseIgnoreFile(spec_ignore.value_or(""), {});
-  if (source_ignore.empty() && spec.empty()) Append(ParseIgnoreFile(kDefaultRules, {}), patterns_);
-  Append(std::move(source_ignore), patterns_);
+  if (spec.empty()) {
+    std::vector<IgnorePattern> defaults = ParseIgnoreFile(kDefaultRules, {});
+    default_count_ = defaults.size();
+    Append(std::move(defaults), patterns_);
+  }
   first_spec_pattern_ = patterns_.size();
   Append(std::move(spec), patterns_);
+  Add(std::move(source_ignore));
 }
 
-IgnoreRules::Decision IgnoreRules::Decide(const std::vector<std::string_view>& path,
-                                          bool is_directory) const {
-  for (size_t i = patterns_.size(); i > 0; --i) {
-    const IgnorePattern::Verdict verdict = patterns_[i - 1].Match(path, is_directory);
-    if (verdict != IgnorePattern::Verdict::kNoMatch) return {verdict, i - 1};
-  }
-  return {IgnorePattern::Verdict::kNoMatch, 0};
+void IgnoreRules::Add(std::vector<IgnorePattern> source_ignore) {
+  if (source_ignore.empty()) return;
+  const auto spec = patterns_.begin() + static_cast<ptrdiff_t>(first_spec_pattern_);
+  const auto place = patterns_.erase(spec - static_cast<ptrdiff_t>(default_count_), spec);
+  first_spec_pattern_ += source_ignore.size() - default_count_;
+  default_count_ = 0;
+  patterns_.insert(place, std::make_move_iterator(source_ignore.begin()),
+                   std::make_move_iterator(source_ignore.end()));
 }
 
 bool IgnoreRules::Excludes(const std::vector<std::string_view>& path, bool is_directory) const {
-  return Decide(path, is_directory).verdict == IgnorePattern::Verdict::kExclude;
-}
-
-bool IgnoreRules::SpecDecides(const std::vector<std::string_view>& path, bool is_directory) const {
-  const Decision decision = Decide(path, is_directory);
-  return decision.verdict != IgnorePattern::Verdict::kNoMatch &&
-         decision.pattern >= first_spec_pattern_;
+  for (auto pattern = patterns_.rbegin(); pattern != patterns_.rend(); ++pattern) {
+    const IgnorePattern::Verdict verdict = pattern->Match(path, is_directory);
+    if (verdict != IgnorePattern::Verdict::kNoMatch) {
+      return verdict == IgnorePattern::Verdict::kExclude;
+    }
+  }
+  return false;
 }
 
 }  // namespace ocirepofs

@@ -67,17 +67,13 @@ class IgnoreRules {
   /// Whether the entry is left out. The root itself (an empty path) never is.
   bool Excludes(const std::vector<std::string_view>& path, bool is_directory) const;
 
-  /// Whether spec.ignore alone decides about this path, so that no `.sourceignore` can change it.
-  bool SpecDecides(const std::vector<std::string_view>& path, bool is_directory) const;
+  /// Adds the rules of one more `.sourceignore`, behind those of the former. The default exclusions
+  /// go with the first rule that comes.
+  void Add(std::vector<IgnorePattern> source_ignore);
 
  private:
-  struct Decision {
-    IgnorePattern::Verdict verdict;
-    size_t pattern;  // the one that decided
-  };
-  Decision Decide(const std::vector<std::string_view>& path, bool is_directory) const;
-
   std::vector<IgnorePattern> patterns_;
+  size_t default_count_ = 0;       // of the default exclusions, just before the next
   size_t first_spec_pattern_ = 0;  // all from here on are spec.ignore's
 };
 

@@ -9,7 +9,9 @@
 #include <memory>
 #include <optional>
 
+#include "conf/printable.h"
 #include "fetch/layer/inflate.h"
+#include "fetch/layer/zstd.h"
 
 namespace ocirepofs {
 namespace {
@@ -45,7 +47,8 @@ using ArchiveReader = std::unique_ptr<archive, int (*)(archive*)>;
 tl::unexpected<Error> ArchiveError(archive* reader, const Input& input) {
   if (input.error) return tl::unexpected(*input.error);
   const char* message = archive_error_string(reader);
-  return Fail(ErrorCode::kMalformed, "tar error: {}", message == nullptr ? "unknown" : message);
+  return Fail(ErrorCode::kMalformed, "tar error: {}",
+              message == nullptr ? "unknown" : Printable(message));
 }
 
 /// A warning that costs nothing: names are bytes here, and libarchive, which runs in the C locale
@@ -96,6 +99,7 @@ Result<void> CopyContents(archive* reader, const Input& input, uint64_t size, Im
     size_t count = 0;
     la_int64_t offset = 0;
     const int result = archive_read_data_block(reader, &data, &count, &offset);
+    if (input.error) return tl::unexpected(*input.error);
     if (result == ARCHIVE_EOF) return fill_to(size);
     if (result != ARCHIVE_OK) return ArchiveError(reader, input);
     if (static_cast<uint64_t>(offset) < position) {
@@ -126,7 +130,8 @@ Result<void> UnpackEntry(archive* reader, archive_entry* entry, const Input& inp
     }
     case AE_IFREG: {
       const auto size = archive_entry_size(entry);
-      if (size < 0) return Fail(ErrorCode::kMalformed, "tar error: negative size of \"{}\"", name);
+      if (size < 0)
+        return Fail(ErrorCode::kMalformed, "tar error: negative size of \"{}\"", Printable(name));
       if (auto added =
               writer->AddFile(name, (mode & kAnyExecutableBit) != 0, static_cast<uint64_t>(size));
           !added) {
@@ -136,22 +141,23 @@ Result<void> UnpackEntry(archive* reader, archive_entry* entry, const Input& inp
     }
     default:
       return Fail(ErrorCode::kMalformed, "tar file entry {} contained unsupported file type {}",
-                  name, ModeText(type, mode));
+                  Printable(name), ModeText(type, mode));
   }
 }
 
-Result<void> UnpackTar(Input* input, bool zstd, ImageWriter* writer) {
+Result<void> UnpackTar(Input* input, ImageWriter* writer) {
   const ArchiveReader reader(archive_read_new(), archive_read_free);
   if (reader == nullptr) return Fail(ErrorCode::kStorage, "out of memory");
   archive_read_support_format_tar(reader.get());
   archive_read_support_format_empty(reader.get());
-  if (zstd) archive_read_support_filter_zstd(reader.get());
   if (archive_read_open(reader.get(), input, nullptr, ReadInput, nullptr) != ARCHIVE_OK) {
     return ArchiveError(reader.get(), *input);
   }
   for (;;) {
     archive_entry* entry = nullptr;
     const int result = archive_read_next_header(reader.get(), &entry);
+    // libarchive takes a source that fails at the start for an empty one.
+    if (input->error) return tl::unexpected(*input->error);
     if (result == ARCHIVE_EOF) return {};
     const bool usable =
         result == ARCHIVE_OK || (result == ARCHIVE_WARN && IsAboutLocale(reader.get()));
@@ -190,19 +196,21 @@ Result<void> UnpackLayer(const ByteSource& layer, uint64_t max_size, ImageWriter
     start.insert(start.end(), piece->begin(), piece->end());
   }
   if (start.empty()) return Fail(ErrorCode::kMalformed, "the layer is empty");
-  const bool zstd = LooksLikeZstd(start);
-  const bool gzip = LooksLikeGzip(start);
   const ByteSource whole = Prepend(start, layer);
 
-  std::optional<GzipSource> inflated;
+  std::optional<GzipSource> gzip;
+  std::optional<ZstdSource> zstd;
   Input input;
-  if (gzip) {
-    inflated.emplace(whole, max_size);
-    input.source = [&inflated] { return inflated->Read(); };
+  if (LooksLikeGzip(start)) {
+    gzip.emplace(whole, max_size);
+    input.source = [&gzip] { return gzip->Read(); };
+  } else if (LooksLikeZstd(start)) {
+    zstd.emplace(whole, max_size);
+    input.source = [&zstd] { return zstd->Read(); };
   } else {
     input.source = whole;
   }
-  if (auto unpacked = UnpackTar(&input, zstd, writer); !unpacked) return unpacked;
+  if (auto unpacked = UnpackTar(&input, writer); !unpacked) return unpacked;
   return Drain(input.source);
 }
 

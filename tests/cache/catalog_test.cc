@@ -53,7 +53,7 @@ class CatalogTest : public testing::Test {
     });
   }
   std::shared_ptr<const Snapshot> NewSnapshot(const ObjectKey& key) {
-    return catalog_.NewSnapshot(key, Image::Empty(0), std::nullopt, "");
+    return catalog_.NewSnapshot(key, Image::Empty(0), std::nullopt);
   }
 
   Catalog catalog_;
@@ -107,10 +107,9 @@ TEST_F(CatalogTest, SnapshotSaysWhatItIsOf) {
                           .checksum = Digest::Of("c"),
                           .path = "p",
                           .metadata = {}};
-  const auto snapshot = catalog_.NewSnapshot(kOne, Image::Empty(3), artifact, "v1@sha256:0");
+  const auto snapshot = catalog_.NewSnapshot(kOne, Image::Empty(3), artifact);
   EXPECT_EQ(snapshot->key, kOne);
   EXPECT_EQ(snapshot->artifact, artifact);
-  EXPECT_EQ(snapshot->revision, "v1@sha256:0");
   EXPECT_EQ(snapshot->image->index().facts().modification_time, 3);
 }
 
@@ -123,7 +122,7 @@ TEST_F(CatalogTest, SerialsAreNeverUsedTwice) {
 TEST(Catalog, ReadersSeeWholePublicationsWhileOthersWrite) {
   Catalog catalog;
   const auto publish = [&](int64_t generation) {
-    auto snapshot = catalog.NewSnapshot(kOne, Image::Empty(generation), std::nullopt, "");
+    auto snapshot = catalog.NewSnapshot(kOne, Image::Empty(generation), std::nullopt);
     catalog.Publish(PublicationOf(kOne, std::move(snapshot), generation));
   };
   publish(1);

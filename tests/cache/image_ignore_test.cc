@@ -140,7 +140,7 @@ TEST_F(ImageIgnoreTest, SourceIgnoreReplacedByAHardLinkSaysNothing) {
 
 TEST_F(ImageIgnoreTest, SourceIgnoreOfMoreThan4MiBIsRefused) {
   EXPECT_EQ(RefusalOf({File("d/.sourceignore", std::string((4 << 20) + 1, '#'))}),
-            "kLimitExceeded: d/.sourceignore is larger than 4194304 bytes");
+            "kLimitExceeded: the artifact's .sourceignore files are larger than 4194304 bytes");
 }
 
 TEST_F(ImageIgnoreTest, HardLinkToAFileThatTheDefaultsExclude) {

@@ -297,7 +297,7 @@ TEST_F(ReconcilerCache, STO04_ADamagedArtifactIsGivenUpAndPulledAgain) {
   const auto held = Current()->snapshot;
   const std::string path = status().artifact->path;
   registry_.TakeLog();
-  reconciler_->Discard(held->image->stem());
+  reconciler_->Discard(held->serial);
   EXPECT_FALSE(status().artifact);
   EXPECT_EQ(Current()->snapshot, held) << "readers keep what they can still read";
   EXPECT_EQ(Text("Ready"), "Unknown Progressing: building artifact: disappeared from storage");
@@ -314,7 +314,7 @@ TEST_F(ReconcilerCache, STO04_ADamagedArtifactIsGivenUpAndPulledAgain) {
 TEST_F(ReconcilerCache, DamageOfAFormerRevisionIsOfNoConcern) {
   Push({{"a", "1"}});
   ASSERT_EQ(Sync(kTag1), Outcome::kSuccess);
-  const std::string former = Current()->snapshot->image->stem();
+  const uint32_t former = Current()->snapshot->serial;
   Push({{"a", "2"}});
   ASSERT_EQ(Reconcile(), Outcome::kSuccess);
   const size_t moments = moments_.size();

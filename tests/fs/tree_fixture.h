@@ -70,8 +70,7 @@ class TreeTest : public testing::Test {
   std::shared_ptr<const Snapshot> Publish(Tree* tree, const ObjectKey& key,
                                           std::shared_ptr<const Image> image,
                                           std::optional<Artifact> artifact = {}) {
-    auto snapshot =
-        catalog_.NewSnapshot(key, std::move(image), std::move(artifact), "latest@sha256:0");
+    auto snapshot = catalog_.NewSnapshot(key, std::move(image), std::move(artifact));
     PublishStatus(key, snapshot, "stored artifact");
     tree->AddRepository(key);
     return snapshot;

@@ -145,13 +145,13 @@ TEST_F(FlatTree, ADamagedBlockIsAnErrorAndReported) {
   file.seekp(600);
   file.put('\xff');
   file.close();
-  Publish(&tree_, kSite, image);
+  const uint32_t serial = Publish(&tree_, kSite, image)->serial;
   std::vector<std::string> reported;
-  tree_.SetDamageListener([&reported](const ObjectKey& key, const std::string& stem) {
-    reported.push_back(key.ToString() + " " + stem);
+  tree_.SetDamageListener([&reported](const ObjectKey& key, uint32_t damaged) {
+    reported.push_back(fmt::format("{} {}", key.ToString(), damaged));
   });
   EXPECT_EQ(ReadAll(&tree_, Walk(&tree_, "site/a")), fmt::format("errno {}", EIO));
-  EXPECT_EQ(reported, std::vector<std::string>{"default/site " + image->stem()});
+  EXPECT_EQ(reported, std::vector<std::string>{fmt::format("default/site {}", serial)});
 }
 
 TEST_F(FlatTree, LinksAreReadAndNothingElseIs) {
@@ -198,7 +198,7 @@ TEST_F(FlatTree, AttributesOfTheArtifactAreOnItsRepositorysDirectoryAlone) {
   EXPECT_EQ(tree_.GetXattrs(Walk(&tree_, "site"), &attributes), 0);
   EXPECT_EQ(attributes, (std::map<std::string, std::string>{
                             {"user.org.example.a", "1"},
-                            {"user.ocirepofs.revision", "latest@sha256:0"},
+                            {"user.ocirepofs.revision", artifact.Revision(ApiVersion::kV1)},
                             {"user.ocirepofs.digest", Digest::Of("manifest").ToString()}}));
   for (const char* path : {"", ".status", "site/.status", "site/d", "site/d/f"}) {
     std::map<std::string, std::string> none;

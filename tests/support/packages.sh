@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2034  # the lists are used by the scripts that source this
 
 build_packages=(cmake ninja-build g++ pkg-config libfuse3-dev fuse3 libcurl4-openssl-dev libssl-dev
-  libarchive-dev libisal-dev nlohmann-json3-dev libyaml-cpp-dev libre2-dev
+  libarchive-dev libisal-dev libzstd-dev nlohmann-json3-dev libyaml-cpp-dev libre2-dev
   libexpected-dev libcli11-dev libspdlog-dev)
 test_packages=(libgtest-dev libgmock-dev docker-registry skopeo attr python3
   python3-yaml strace mandoc zstd)

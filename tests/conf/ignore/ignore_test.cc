@@ -198,22 +198,26 @@ TEST(IgnoreRules, RootIsNeverExcluded) {
   EXPECT_FALSE(IgnoreRules({}, "*\n**\n/\n").Excludes({}, true));
 }
 
-TEST(IgnoreRules, SpecDecidesOnlyWhereItsOwnRuleIsLastToMatch) {
-  const IgnoreRules rules(ParseIgnoreFile("*.md\n", {}), "docs/\n!docs/keep.md\n");
-  EXPECT_TRUE(rules.SpecDecides({"docs", "a.md"}, false));
-  EXPECT_TRUE(rules.SpecDecides({"docs", "keep.md"}, false));
-  EXPECT_FALSE(rules.Excludes({"docs", "keep.md"}, false));
-  EXPECT_FALSE(rules.SpecDecides({"a.md"}, false));        // a file's rule
-  EXPECT_FALSE(rules.SpecDecides({".gitignore"}, false));  // a VCS rule
-  EXPECT_FALSE(rules.SpecDecides({"a.txt"}, false));       // no rule
-  EXPECT_FALSE(rules.SpecDecides({}, true));
+TEST(IgnoreRules, RulesThatAreAddedCountLikeThoseFromTheStart) {
+  IgnoreRules rules({}, std::nullopt);
+  EXPECT_TRUE(rules.Excludes({"a.jpg"}, false));
+  rules.Add({});  // a file without rules leaves the defaults in force
+  EXPECT_TRUE(rules.Excludes({"a.jpg"}, false));
+  rules.Add(ParseIgnoreFile("*.md", {}));
+  EXPECT_FALSE(rules.Excludes({"a.jpg"}, false));
+  EXPECT_TRUE(rules.Excludes({"a.md"}, false));
+  rules.Add(ParseIgnoreFile("!a.md", {}));
+  EXPECT_FALSE(rules.Excludes({"a.md"}, false));
+  EXPECT_TRUE(rules.Excludes({"b.md"}, false));
+  EXPECT_TRUE(rules.Excludes({".gitignore"}, false));
 }
 
-// A `.sourceignore` that is found later would switch the defaults off.
-TEST(IgnoreRules, SpecDoesNotDecideThroughDefaults) {
-  const IgnoreRules rules({}, std::nullopt);
-  EXPECT_TRUE(rules.Excludes({"a.jpg"}, false));
-  EXPECT_FALSE(rules.SpecDecides({"a.jpg"}, false));
+TEST(IgnoreRules, RulesThatAreAddedComeBeforeThoseOfTheSpec) {
+  IgnoreRules rules({}, "!keep.md\n");
+  rules.Add(ParseIgnoreFile("*.md", {}));
+  EXPECT_FALSE(rules.Excludes({"keep.md"}, false));
+  EXPECT_TRUE(rules.Excludes({"other.md"}, false));
+  EXPECT_FALSE(rules.Excludes({"a.jpg"}, false));
 }
 
 TEST(IgnoreFile, LineOf64KiBEndsTheReading) {

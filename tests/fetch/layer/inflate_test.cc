@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "fetch/layer/zstd.h"
 #include "tests/support/tar_builder.h"
 
 namespace ocirepofs {
@@ -124,10 +125,10 @@ TEST(Inflate, AHeaderMayBeFullAndComeInPieces) {
 TEST(Inflate, ABadHeaderFails) {
   std::string method = Gzip("x");
   method[2] = 7;
-  EXPECT_EQ(Expand(method), "error: gzip: invalid data");
+  EXPECT_EQ(Expand(method), "error: gzip: invalid header");
   std::string second = Gzip("x");
   second[2] = 7;
-  EXPECT_EQ(Expand(Gzip("x") + second), "error: gzip: invalid data");
+  EXPECT_EQ(Expand(Gzip("x") + second), "error: gzip: invalid header");
 }
 
 TEST(Inflate, ABadBlockFails) {
