@@ -126,7 +126,7 @@ class CommandLine(MountTestCase):
         self.assertEqual(mount.processes_naming(daemon.mountpoint), [])
 
     def test_a_bad_option_is_wrong_usage(self):
-        for option in ("no_such_option", "rw", "max_files=many"):
+        for option in ("no_such_option", "max_files=many"):
             result = self.run_program("/etc", "/mnt", "-o", option)
             self.assertEqual(result.returncode, 2, option)
             self.assertIn(option.split("=")[0], result.stderr)
