@@ -11,7 +11,7 @@ namespace ocirepofs {
 /// A repository of a registry, named as go-containerregistry's `name` package names it (weak
 /// validation, which is what Flux uses). A value.
 struct Repository {
-  std::string registry;  // "ghcr.io", "localhost:5000", "index.docker.io"
+  std::string registry;  // "registry.example.com", "localhost:5000", "index.docker.io"
   std::string path;  // "stefanprodan/manifests/podinfo"; "library/…" where Docker Hub implies it
 
   std::string ToString() const { return registry + "/" + path; }

@@ -115,6 +115,7 @@ void Refresher::Instruct(const ObjectKey& key, Instruction instruction) {
 void Refresher::Deliver(const ObjectKey& key, Task* task, Instruction instruction, bool due) {
   for (;;) {
     due = PassOn(key, task, instruction) || due;
+    if (instruction.removed) spdlog::info("{}: removed", key.ToString());
     const std::lock_guard lock(mutex_);
     task->repository = instruction.repository;
     task->error = instruction.error;
@@ -128,7 +129,6 @@ void Refresher::Deliver(const ObjectKey& key, Task* task, Instruction instructio
     schedule_.Forget(key);
     if (instruction.removed) {
       tasks_.erase(key);
-      spdlog::info("{}: removed", key.ToString());
     } else if (instruction.repository != nullptr) {
       due = due || !task->reconciled || !task->damaged.empty();
       if (due) task->failures = 0;

@@ -211,6 +211,7 @@ struct FuseOperations {
       std::vector<char>& buffer = ThreadListBuffer();
       buffer.resize(size);
       size_t used = 0;
+      uint64_t counted = 0;
       std::string terminated;
       const int error =
           self->tree_->List(node, cookie, with_nodes,
@@ -220,10 +221,14 @@ struct FuseOperations {
                                                               terminated.c_str(), entry, next);
                               if (needed > size - used) return false;
                               used += needed;
+                              if (entry.node != 0) ++counted;
                               return true;
                             });
-      if (error == 0) fuse_reply_buf(request, buffer.data(), used);
-      return error;
+      if (error != 0) return error;
+      if (fuse_reply_buf(request, buffer.data(), used) != 0 && counted > 0) {
+        self->tree_->Forget(node, counted);  // all of them are of the directory's revision
+      }
+      return 0;
     });
   }
 

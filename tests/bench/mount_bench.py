@@ -39,9 +39,11 @@ def run_timed(command, directory):
 
 
 def drop_caches():
+    """Drops them, and lets what that sets off (inodes being forgotten, write-back) come to an end."""
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w") as file:
         file.write("3\n")
+    time.sleep(0.5)
 
 
 def worker(daemon):
@@ -167,15 +169,15 @@ class Bench:
             }
             times = {(w, p): [] for w in workloads for p in places}
             counts = {w: [] for w in workloads}
-            if not cold:
-                for workload in workloads.values():
-                    for directory in places.values():
-                        run_timed(workload, directory)
             for _ in range(self.arguments.runs):
                 for workload, command in workloads.items():
                     for place, directory in places.items():
                         if cold:
                             drop_caches()
+                        else:
+                            # Just before: a kernel that reclaims idle pages would take some back
+                            # while the others have their turn.
+                            run_timed(command, directory)
                         is_ours = place == "ocirepofs"
                         before = request_counts(daemon) if is_ours else {}
                         times[workload, place].append(run_timed(command, directory))

@@ -12,4 +12,4 @@ if [[ -z "${OCIREPOFS-}" ]]; then
     cmake --build --preset release --target ocirepofs >&2)
   export OCIREPOFS="$root/build/release/ocirepofs"
 fi
-exec python3 "$root/tests/bench/mount_bench.py" "$@"
+exec /usr/bin/python3 "$root/tests/bench/mount_bench.py" "$@"

@@ -105,11 +105,11 @@ struct UrlCase {
 
 // URL-02 and URL-03 add a tag and a digest of spec.ref, which a URL does not have.
 constexpr UrlCase kUrlCases[] = {
-    {"URL-01", "oci://ghcr.io/stefanprodan/charts", "ghcr.io/stefanprodan/charts", "https"},
-    {"URL-04", "ghcr.io/stefanprodan/charts", "URL must be in format 'oci://<domain>/<org>/<repo>'",
+    {"URL-01", "oci://reg.lab/stefanprodan/charts", "reg.lab/stefanprodan/charts", "https"},
+    {"URL-04", "reg.lab/stefanprodan/charts", "URL must be in format 'oci://<domain>/<org>/<repo>'",
      nullptr},
-    {"URL-05", "oci://ghcr.io/test/test:v1",
-     "repository 'ghcr.io/test/test:v1': the path can hold only lower-case letters, digits, '_', "
+    {"URL-05", "oci://reg.lab/test/test:v1",
+     "repository 'reg.lab/test/test:v1': the path can hold only lower-case letters, digits, '_', "
      "'-', '.' and '/'; a tag or a digest belongs in spec.ref",
      nullptr},
     {"URL-09", "oci://docker.io/foo", "index.docker.io/library/foo", "https"},
@@ -131,8 +131,8 @@ TEST(OciUrl, UpstreamCases) {
 }
 
 TEST(OciUrl, PasswordIsNotRepeated) {
-  for (const char* url : {"oci://user:hunter2@ghcr.io/foo", "oci://user:hunter2@ghcr.io",
-                          "oci://user:hun/ter2@ghcr.io/foo", "oci://user:hunter2@sha.io/foo"}) {
+  for (const char* url : {"oci://user:hunter2@reg.lab/foo", "oci://user:hunter2@reg.lab",
+                          "oci://user:hun/ter2@reg.lab/foo", "oci://user:hunter2@sha.io/foo"}) {
     SCOPED_TRACE(url);
     const Result<Repository> repository = ParseOciUrl(url);
     ASSERT_FALSE(repository);
@@ -144,10 +144,10 @@ TEST(OciUrl, PasswordIsNotRepeated) {
 
 TEST(OciUrl, DigestBelongsInRef) {
   const std::string digest = "sha256:" + std::string(64, 'a');
-  const Result<Repository> repository = ParseOciUrl("oci://ghcr.io/foo@" + digest);
+  const Result<Repository> repository = ParseOciUrl("oci://reg.lab/foo@" + digest);
   ASSERT_FALSE(repository);
   EXPECT_EQ(repository.error().message,
-            "repository 'ghcr.io/foo@" + digest +
+            "repository 'reg.lab/foo@" + digest +
                 "': the path can hold only lower-case letters, digits, '_', '-', '.' and '/'; a "
                 "tag or a digest belongs in spec.ref");
 }
@@ -158,14 +158,14 @@ std::string MessageOf(std::string_view text, NameValidation validation) {
 }
 
 TEST(Reference, MessagesSayWhichPartIsWrong) {
-  EXPECT_EQ(MessageOf("ghcr.io/foo:", NameValidation::kWeak),
-            "reference 'ghcr.io/foo:': no tag follows the ':'");
-  EXPECT_EQ(MessageOf("ghcr.io/foo:a+b", NameValidation::kWeak),
-            "reference 'ghcr.io/foo:a+b': the tag can hold only letters, digits, '_', '-' and '.'");
-  EXPECT_EQ(MessageOf("ghcr.io/foo", NameValidation::kStrict),
-            "reference 'ghcr.io/foo': the tag must have 1 to 128 characters, not 0");
-  EXPECT_EQ(MessageOf("ghcr.io/foo@sha256:abc", NameValidation::kWeak),
-            "reference 'ghcr.io/foo@sha256:abc': the digest must be 'sha256:' and 64 lower-case "
+  EXPECT_EQ(MessageOf("reg.lab/foo:", NameValidation::kWeak),
+            "reference 'reg.lab/foo:': no tag follows the ':'");
+  EXPECT_EQ(MessageOf("reg.lab/foo:a+b", NameValidation::kWeak),
+            "reference 'reg.lab/foo:a+b': the tag can hold only letters, digits, '_', '-' and '.'");
+  EXPECT_EQ(MessageOf("reg.lab/foo", NameValidation::kStrict),
+            "reference 'reg.lab/foo': the tag must have 1 to 128 characters, not 0");
+  EXPECT_EQ(MessageOf("reg.lab/foo@sha256:abc", NameValidation::kWeak),
+            "reference 'reg.lab/foo@sha256:abc': the digest must be 'sha256:' and 64 lower-case "
             "hexadecimal digits");
   EXPECT_EQ(MessageOf("docker.io/alpine:1", NameValidation::kStrict),
             "reference 'docker.io/alpine:1': the path must be given in full, with 'library/'");

@@ -186,10 +186,10 @@ TEST_F(ReconcilerConditions, CON15_ANewMessageIsATransition) {
 }
 
 TEST_F(ReconcilerConditions, URL05_ATagInTheUrlStalls) {
-  ASSERT_EQ(Sync({{"url", "oci://ghcr.io/test/test:v1"}}), Outcome::kStalled);
+  ASSERT_EQ(Sync({{"url", "oci://reg.lab/test/test:v1"}}), Outcome::kStalled);
   const std::string text = Text("Stalled");
   EXPECT_TRUE(
-      text.starts_with("True URLInvalid: URL validation failed for 'oci://ghcr.io/test/test:v1': "))
+      text.starts_with("True URLInvalid: URL validation failed for 'oci://reg.lab/test/test:v1': "))
       << text;
   EXPECT_EQ(Text("FetchFailed"), text);
   EXPECT_EQ(Text("Ready"), "False" + text.substr(4));

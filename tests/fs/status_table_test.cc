@@ -75,7 +75,7 @@ TEST(RenderTable, IsItsHeadingsWhereNothingIsConfigured) {
 
 TEST(RenderTable, ReadsAsKubectlPrintsIt) {
   const std::vector<std::shared_ptr<const Publication>> rows = {
-      Row({"default", "podinfo"}, "oci://ghcr.io/stefanprodan/manifests/podinfo", seconds(35),
+      Row({"default", "podinfo"}, "oci://reg.lab/stefanprodan/manifests/podinfo", seconds(35),
           ConditionStatus::kTrue, "stored artifact for digest 'latest@sha256:3b6c'"),
       Row({"default", "web"}, "oci://r.example/web", hours(3), ConditionStatus::kFalse,
           "failed to determine artifact digest"),
@@ -85,7 +85,7 @@ TEST(RenderTable, ReadsAsKubectlPrintsIt) {
   };
   EXPECT_EQ(RenderTable(rows, Layout::kFlat, kNow),
             "NAME      URL                                            AGE   READY     STATUS\n"
-            "podinfo   oci://ghcr.io/stefanprodan/manifests/podinfo   35s   True      stored "
+            "podinfo   oci://reg.lab/stefanprodan/manifests/podinfo   35s   True      stored "
             "artifact for digest 'latest@sha256:3b6c'\n"
             "web       oci://r.example/web                            3h    False     failed to "
             "determine artifact digest\n"

@@ -18,7 +18,7 @@ Publication Podinfo(ApiVersion version) {
   repository->api_version = version;
   repository->key = {"default", "podinfo"};
   repository->spec_as_written = {{"interval", "5m"},
-                                 {"url", "oci://ghcr.io/stefanprodan/manifests/podinfo"},
+                                 {"url", "oci://reg.lab/stefanprodan/manifests/podinfo"},
                                  {"ref", {{"tag", "latest"}}}};
   Publication publication;
   publication.repository = std::move(repository);
@@ -45,7 +45,7 @@ Publication Pulled(ApiVersion version) {
   status.conditions.SummarizeReady(1, kThen);
   status.AddEvent(
       false, "NewArtifact",
-      fmt::format("stored artifact with revision '{}' from 'oci://ghcr.io/podinfo'", revision),
+      fmt::format("stored artifact with revision '{}' from 'oci://reg.lab/podinfo'", revision),
       kThen);
   return publication;
 }
@@ -60,7 +60,7 @@ metadata:
   namespace: default
 spec:
   interval: 5m
-  url: oci://ghcr.io/stefanprodan/manifests/podinfo
+  url: oci://reg.lab/stefanprodan/manifests/podinfo
   ref:
     tag: latest
 status:
@@ -81,7 +81,7 @@ metadata:
   namespace: default
 spec:
   interval: 5m
-  url: oci://ghcr.io/stefanprodan/manifests/podinfo
+  url: oci://reg.lab/stefanprodan/manifests/podinfo
   ref:
     tag: latest
 status:
@@ -114,7 +114,7 @@ status:
 events:
 - type: Normal
   reason: NewArtifact
-  message: stored artifact with revision 'latest/3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de' from 'oci://ghcr.io/podinfo'
+  message: stored artifact with revision 'latest/3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de' from 'oci://reg.lab/podinfo'
   count: 1
   firstTimestamp: "2026-11-24T11:23:36Z"
   lastTimestamp: "2026-11-24T11:23:36Z"
@@ -161,7 +161,7 @@ TEST(RenderStatus, WholeTextForV1) {
 events:
 - type: Normal
   reason: NewArtifact
-  message: stored artifact with revision 'latest@sha256:3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de' from 'oci://ghcr.io/podinfo'
+  message: stored artifact with revision 'latest@sha256:3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de' from 'oci://reg.lab/podinfo'
   count: 1
   firstTimestamp: "2026-11-24T11:23:36Z"
   lastTimestamp: "2026-11-24T11:23:36Z"

@@ -6,7 +6,7 @@ build_packages=(cmake ninja-build g++ pkg-config libfuse3-dev fuse3 libcurl4-ope
   libarchive-dev libisal-dev libzstd-dev nlohmann-json3-dev libyaml-cpp-dev libre2-dev
   libexpected-dev libcli11-dev libspdlog-dev)
 test_packages=(libgtest-dev libgmock-dev docker-registry skopeo attr python3
-  python3-yaml strace mandoc zstd)
+  python3-yaml strace mandoc openssl zstd)
 demo_packages=(docker-registry python3)
 bench_packages=(docker-registry python3 squashfuse squashfs-tools)
 
