@@ -91,16 +91,19 @@ Result<HttpResponse> CurlTransport::Perform(const HttpRequest& request, const Bo
   if (!url) return tl::unexpected(url.error());
   const std::string key = PoolKey(*url, request);
   std::unique_ptr<Handle> handle = Take(key);
-  CurlTransfer transfer(handle->easy, request, *url, sink);
-  if (const Result<void> prepared = transfer.Prepare(user_agent_, ca_file_); !prepared) {
-    return tl::unexpected(prepared.error());
+  Result<HttpResponse> response = Fail(ErrorCode::kUnavailable, "the transfer was not started");
+  {
+    // Its end resets the handle, and must come before others may have it.
+    CurlTransfer transfer(handle->easy, request, *url, sink);
+    if (const Result<void> prepared = transfer.Prepare(user_agent_, ca_file_); !prepared) {
+      return tl::unexpected(prepared.error());
+    }
+    const CURLMcode code = curl_multi_add_handle(handle->multi, handle->easy);
+    if (code != CURLM_OK) return Fail(ErrorCode::kUnavailable, "{}", curl_multi_strerror(code));
+    response = handle->Run(transfer, stop);
+    // An unfinished transfer's connection is closed by this.
+    curl_multi_remove_handle(handle->multi, handle->easy);
   }
-  if (const CURLMcode code = curl_multi_add_handle(handle->multi, handle->easy); code != CURLM_OK) {
-    return Fail(ErrorCode::kUnavailable, "{}", curl_multi_strerror(code));
-  }
-  Result<HttpResponse> response = handle->Run(transfer, stop);
-  // An unfinished transfer's connection is closed by this.
-  curl_multi_remove_handle(handle->multi, handle->easy);
   Return(key, std::move(handle));
   return response;
 }
