@@ -40,6 +40,7 @@ class BytePipe {
   std::condition_variable changed_;
   // guarded by mutex_
   std::deque<std::vector<std::byte>> pieces_;
+  std::vector<std::vector<std::byte>> spare_;  // read pieces, to be filled again
   size_t held_ = 0;
   bool writer_closed_ = false;
   bool reader_closed_ = false;
