@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <thread>
+#include <vector>
 
 #include "tests/support/http_server.h"
 
@@ -479,6 +481,29 @@ TEST_F(CurlTransportTest, TheProxyOfTheEnvironmentIsUsed) {
   ASSERT_TRUE(response);
   EXPECT_EQ(response->body, "by proxy");
   EXPECT_EQ(proxy.requests().at(0).target, "http://r.invalid/v2/");
+}
+
+/// More threads than a pool keeps handles for, so that handles pass from one to the other and some
+/// are closed while others are in use.
+TEST_F(CurlTransportTest, ManyThreadsPassHandlesToEachOther) {
+  constexpr int kThreads = 12;
+  constexpr int kRequests = 500;
+  HttpServer server(
+      [](const Request& request, Connection& client) { client.Reply(200, request.target); });
+  std::atomic<int> right = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (int i = 0; i < kRequests; ++i) {
+          const std::string target = fmt::format("/{}/{}", thread, i);
+          const auto response = Get(server.Url(target));
+          if (response && response->body == target) ++right;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(right, kThreads * kRequests);
 }
 
 }  // namespace
