@@ -20,7 +20,7 @@ constexpr double kBriefSeconds = 1;
 constexpr unsigned kMaxBackground = 64;
 constexpr char kReadAheadKilobytes[] = "1024";
 constexpr int kWholeListings = 256;
-constexpr unsigned kReleasePagesEvery = 4096;
+constexpr unsigned kReleasePagesEvery = 512;
 constexpr auto kEndPollInterval = std::chrono::milliseconds(20);
 
 double Seconds(Tree::Lifetime lifetime) {
