@@ -63,8 +63,6 @@ class Reconciler {
   /// still the current one it is given up, for the next Reconcile to pull it again.
   void Discard(uint32_t serial);
 
-  const OciRepository& repository() const { return *repository_; }
-
  private:
   struct Resolved {
     std::string tag;

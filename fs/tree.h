@@ -93,7 +93,7 @@ class Tree {
 
   /// Lists from `cookie` on (0: the start), without `.` and `..`.
   int List(Node directory, off_t cookie, WithNodes with_nodes, const Lister& lister);
-  /// Takes one count back: for an entry that was listed last and did not fit.
+  /// The kernel gives `count` counts of the node back. A number it never had is ignored.
   void Forget(Node node, uint64_t count);
 
   /// Working memory of one reading thread.
